@@ -1,0 +1,148 @@
+// The configuration: what a file says, what flags say over it, and the defaults that suit a laptop. Plain values; the
+// compiled form that workers use is the Policy (policy.h).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/result.h"
+#include "gateway/provider.h"
+
+namespace weir::gateway {
+
+// Where in a configuration file something stands, for messages: "weir.toml:35".
+struct Place {
+  std::string file;
+  uint32_t line = 0;
+};
+
+struct ListenerConfig {
+  std::string name;
+  std::string address;      // "0.0.0.0:4001", "[::]:4001", "unix:/run/weir/trusted.sock"
+  std::string certificate;  // PEM file; empty: plaintext
+  std::string key;
+  bool trusted = false;  // Unix sockets only
+  std::vector<uint32_t> allowed_uids;
+  Place place;
+};
+
+enum class AuthorizerKind : uint8_t { store, http, none };
+struct AuthorizerConfig {
+  AuthorizerKind kind = AuthorizerKind::store;
+  std::string url;  // http
+  uint64_t timeout_ns = 5 * kNsPerSecond;
+  std::string ca_file;
+  std::string user_id;  // none: the initiator's UUID
+  std::string username;
+  Place place;
+};
+
+struct KeySource {
+  std::string env;
+  std::string file;
+};
+struct ProviderConfig {
+  std::string name;
+  ProviderType type = ProviderType::openai;
+  std::string base_url;
+  KeySource key;
+  std::string ca_file;
+  bool send_actor_headers = false;
+  std::optional<RecordSettings> record;
+  Place place;
+};
+
+struct RuleWhen {  // empty: any
+  std::string provider;
+  std::string type;
+  std::string route;  // "bridged", "passthrough", or an API: "messages", "chat_completions", "responses"
+  std::string auth;   // "centralized", "byok"
+  std::string credential_kind;
+  std::string client;  // "Claude Code"
+};
+struct RuleConfig {
+  std::string name;
+  RuleWhen when;
+  bool response = false;  // on = "response"; default "request"
+  std::vector<std::string> strip;
+  std::vector<std::pair<std::string, std::string>> set;
+  std::vector<std::pair<std::string, std::string>> add;
+  Place place;
+};
+
+struct Limits {
+  uint64_t max_body = 32ull << 20;
+  uint64_t max_head = 64ull << 10;
+  uint32_t connections = 20000;  // downstream, all workers
+};
+struct Timeouts {                          // nanoseconds
+  uint64_t head = 30 * kNsPerSecond;       // a request head, from its first byte
+  uint64_t body = 60 * kNsPerSecond;       // without a byte of the request body
+  uint64_t idle = 120 * kNsPerSecond;      // a client connection between requests
+  uint64_t handshake = 10 * kNsPerSecond;  // TLS, either side
+  uint64_t connect = 10 * kNsPerSecond;    // to one upstream address
+  uint64_t answer = 600 * kNsPerSecond;    // until the first byte of the provider's answer
+  uint64_t stream = 300 * kNsPerSecond;    // without a byte inside the provider's answer
+  uint64_t send = 60 * kNsPerSecond;       // without progress towards a client that does not read
+  uint64_t upstream_idle = 60 * kNsPerSecond;
+  uint64_t drain = 30 * kNsPerSecond;
+};
+struct JournalConfig {
+  uint64_t size = 64ull << 20;  // per worker
+  std::string sync = "off";     // "off", or an interval for msync: "1s"
+};
+struct SinkConfig {
+  std::string kind = "sqlite";
+  std::string path;  // empty: data_dir/weir.db
+};
+
+struct Config {
+  std::string file;  // empty: none
+  std::string data_dir = "./weir-data";
+  uint32_t workers = 0;        // 0: one for each usable core
+  std::vector<uint32_t> cpus;  // cores to pin workers to, in order; empty: not pinned
+  bool allow_byok = true;
+  std::vector<std::string> governance_headers = {"X-Coder-AI-Governance-Token", "X-Coder-AI-Governance-BYOK-Token",
+                                                 "X-Weir-Token"};
+  std::string node;  // default: the host's name
+  uint32_t ring_entries = 1024;
+  uint32_t buffers = 512;  // provided buffers per worker
+  uint32_t buffer_size = 4096;
+  uint64_t dns_ttl_ns = 30 * kNsPerSecond;
+  LogFormat log_format = LogFormat::text;
+  LogLevel log_level = LogLevel::info;
+  std::vector<ListenerConfig> listeners;
+  AuthorizerConfig authorizer;
+  std::vector<ProviderConfig> providers;
+  std::vector<RuleConfig> rules;
+  RecordSettings record;
+  Limits limits;
+  Timeouts timeouts;
+  JournalConfig journal;
+  std::vector<SinkConfig> sinks;
+};
+
+// No file: the four default providers, keys from ANTHROPIC_API_KEY and OPENAI_API_KEY if they are set, a listener
+// `public` on 127.0.0.1:4001, the store authorizer.
+Config default_config();
+
+// Parses and checks the whole file. Every mistake is reported, each on its own line, "weir.toml:35: limits.max_head
+// must be 4KiB..1MiB (was \"0\")": unknown keys (with the nearest known one), wrong types, out of range,
+// contradictions. A file without [[provider]] or [[listener]] gets the defaults for that part.
+Result<Config> parse_config(std::string_view toml, std::string_view file_name);
+Result<Config> load_config(const std::string& path);
+
+// One "key = value" from a flag, by the dotted key of the file ("limits.max_body", "timeouts.stream", "workers"), in
+// the text that TOML or the flag has. So a flag and its twin have one checker. `place` is "--max-body" for messages.
+Result<> set_option(Config& config, std::string_view key, std::string_view value, std::string_view place);
+
+// Checks what spans several parts (unique names, `none` only on loopback, trusted only on Unix sockets, journal sizes).
+Result<> check_config(const Config& config);
+
+}  // namespace weir::gateway

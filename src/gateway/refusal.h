@@ -1,0 +1,88 @@
+// Every refusal that weir can answer, in one table: symbol, status, text, whose fault. One row adds one.
+//
+// The text may have one "{}" for a detail (a limit, a byte offset, a provider's name). The shape and the error type
+// follow the route's API (spec sections 2 and 8).
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/byte_buffer.h"
+#include "gateway/provider.h"
+
+namespace weir::gateway {
+
+enum class Fault : uint8_t { client, policy, gateway, upstream };
+
+// clang-format off
+//  symbol                     status  message                                                                        fault
+#define WEIR_REFUSALS(X)                                                                                                \
+  X(no_authentication_key,      400, "no authentication key provided",                                                client)  \
+  X(conflicting_governance,     400, "governance headers with different values",                                      client)  \
+  X(malformed_http,             400, "malformed HTTP: {}",                                                            client)  \
+  X(malformed_target,           400, "malformed request target: {}",                                                  client)  \
+  X(empty_body,                 400, "the request body is empty; a JSON object is needed",                            client)  \
+  X(invalid_json,               400, "the request body is not valid JSON: {}",                                        client)  \
+  X(body_not_an_object,         400, "the request body is not a JSON object: {}",                                     client)  \
+  X(credential_missing,         401, "no usable provider credential of your own: {}",                                 client)  \
+  X(unauthorized,               403, "unauthorized",                                                                  policy)  \
+  X(byok_disabled,              403, "bringing your own key is not allowed on this gateway",                          policy)  \
+  X(route_not_supported,        404, "route not supported: {}",                                                       client)  \
+  X(method_not_allowed,         405, "method not allowed: {}",                                                        client)  \
+  X(request_timeout,            408, "the request did not arrive in time: {}",                                        client)  \
+  X(body_too_large,             413, "the request body is over the limit of {}",                                      client)  \
+  X(head_too_large,             431, "the request head is over the limit: {}",                                        client)  \
+  X(no_operator_key,            502, "no operator key is configured for provider {}",                                 gateway) \
+  X(upstream_unreachable,       502, "the provider could not be reached: {}",                                         upstream) \
+  X(upstream_bad_answer,        502, "the provider's answer was not valid HTTP: {}",                                  upstream) \
+  X(upstream_no_answer,         502, "the provider ended the connection without an answer",                           upstream) \
+  X(authorizer_unreachable,     503, "could not connect to the authorizer",                                           gateway) \
+  X(journal_full,               503, "the journal is full; try again later",                                          gateway) \
+  X(shutting_down,              503, "the gateway is shutting down",                                                  gateway) \
+  X(overloaded,                 503, "the gateway is at its limit: {}",                                               gateway) \
+  X(upstream_timeout,           504, "the provider did not answer in time: {}",                                       upstream) \
+  X(version_not_supported,      505, "HTTP version not supported",                                                    client)
+// clang-format on
+
+enum class Refusal : uint8_t {
+  none,
+#define WEIR_REFUSAL_SYMBOL(symbol, status, text, fault) symbol,
+  WEIR_REFUSALS(WEIR_REFUSAL_SYMBOL)
+#undef WEIR_REFUSAL_SYMBOL
+};
+
+struct RefusalRow {
+  std::string_view symbol;  // as it stands in logs and metrics
+  uint16_t status;
+  std::string_view text;
+  Fault fault;
+};
+const RefusalRow& row(Refusal refusal);  // REQUIRES: not `none`
+
+enum class ErrorShape : uint8_t { openai, anthropic };
+
+// The provider's own word for a status (spec section 8): "authentication_error".
+std::string_view error_type(ErrorShape shape, uint16_t status);
+std::string_view reason_phrase(uint16_t status);
+
+struct RefusalAnswer {
+  Refusal refusal = Refusal::none;
+  ErrorShape shape = ErrorShape::openai;
+  std::string_view detail;           // for the row's "{}"
+  std::string_view request_id;       // in Anthropic's body; empty: left out of nothing, written as ""
+  std::string_view interception_id;  // not empty: X-Weir-Interception-Id is added
+  std::string_view allow;            // for 405
+  uint32_t retry_after_s = 0;        // not 0: Retry-After is added
+  bool head_request = false;         // no body, the same Content-Length
+  bool close = false;                // Connection: close
+};
+// Appends the whole answer: status line, Content-Type, Content-Length, the rest, body. JSON-escapes the detail,
+// whatever its bytes.
+void write_refusal(const RefusalAnswer& answer, ByteBuffer& out);
+
+// The one event that ends a stream which the upstream broke off (spec section 8, "Streams").
+// `line_ends`: how many "\n" close the partial event before it (0, 1 or 2).
+void write_stream_error(Api api, std::string_view message, std::string_view request_id, unsigned line_ends,
+                        ByteBuffer& out);
+
+}  // namespace weir::gateway

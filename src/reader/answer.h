@@ -1,0 +1,106 @@
+// What is read from an answer while it is forwarded (spec section 5): usage, tools, thoughts, errors, and whether a
+// stream came to its end. Pure: body bytes in (any split), facts out; the bytes are lent for the call and never changed
+// or delayed.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "reader/request.h"
+
+namespace weir::reader {
+
+struct Usage {
+  std::string_view response_id;
+  uint64_t input = 0, output = 0, cache_read = 0, cache_write = 0;
+  std::string_view extra;  // JSON object, "{}" if nothing
+};
+struct Tool {
+  std::string_view response_id, tool_call_id, name, arguments;  // arguments cut to 64 KiB
+  bool truncated = false;
+  uint64_t arguments_size = 0;  // before the cut
+};
+struct Thought {
+  std::string_view source;   // "thinking", "reasoning_summary", "commentary"
+  std::string_view content;  // cut to 64 KiB
+  bool truncated = false;
+  uint64_t content_size = 0;
+};
+
+// Where facts go, in the order of spec section 8 ("Rows are in the order in which things start"). Views are valid
+// during the call.
+class FactSink {
+ public:
+  virtual void on_usage(const Usage& usage) = 0;
+  virtual void on_tool(const Tool& tool) = 0;
+  virtual void on_thought(const Thought& thought) = 0;
+
+ protected:
+  ~FactSink() = default;
+};
+
+struct AnswerSettings {
+  RequestApi api = RequestApi::messages;
+  bool stream = false;  // the answer's Content-Type is text/event-stream
+  uint16_t status = 200;
+  std::string_view content_encoding;
+  bool want_tools = true;  // [record] off: not collected at all
+  bool want_thoughts = true;
+};
+
+struct AnswerEnd {
+  bool stream_ended =
+      false;  // the API's last event was seen (message_stop, [DONE], response.completed …); true for what is no stream
+  bool unreadable = false;
+  bool failed = false;          // an error event in the stream, response.failed, or an error body with status ≥ 400
+  std::string_view error_type;  // the provider's own: "overloaded_error". Valid until the reader is reset
+  std::string_view error_message;
+  uint16_t error_status = 0;  // the status that the API gives that type (overloaded_error → 529); 0: unknown
+};
+
+// One for each running exchange, recycled: reset() keeps its memory (up to a bound).
+class AnswerReader {
+ public:
+  AnswerReader();
+  ~AnswerReader();
+  AnswerReader(const AnswerReader&) = delete;
+  AnswerReader& operator=(const AnswerReader&) = delete;
+
+  void reset(const AnswerSettings& settings);
+  // The next body bytes, as they come.
+  void feed(std::string_view bytes);
+  // The body has ended (`complete`), or was cut. Emits the facts to `sink`, and says how it stood.
+  AnswerEnd finish(bool complete, FactSink& sink);
+
+  // For the final error event of a cut stream: how many "\n" close the partial event: 0 at an event boundary, 1 at the
+  // start of a line inside an event, 2 inside a line.
+  unsigned open_line_ends() const;
+  // Bytes held at this moment, for the worker's budget.
+  size_t memory() const;
+
+ private:
+  struct Impl;
+  Impl* impl_;
+};
+
+// Withholds the usage-only chunk that a Chat client did not ask for (spec sections 4 and 8): bytes in, bytes out, each
+// event passed on once it is whole, all bytes but the withheld event's unchanged.
+class UsageWithholder {
+ public:
+  void reset() {
+    pending_.clear();
+    scanned_ = 0;
+  }
+  // Appends what may go to the client now to `out`.
+  void feed(std::string_view bytes, ByteBuffer& out);
+  // The stream has ended: what is left goes out, unless it is a whole usage chunk without its blank line.
+  void finish(ByteBuffer& out);
+
+ private:
+  ByteBuffer pending_;
+  size_t scanned_ = 0;
+};
+
+}  // namespace weir::reader

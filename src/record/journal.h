@@ -1,0 +1,56 @@
+// The journal: one ring of checksummed records for each worker, in a MAP_SHARED file, between a worker (the only
+// producer) and the recorder (the consumer). A record is in the journal from one release store on; from then on it
+// survives the death of the process without a system call. See journal.cc for the file's layout (versioned,
+// self-describing).
+//
+// Producer: wait-free, no allocation, no system call. The file is preallocated and pre-faulted when it is opened.
+// Room: begin() admits an interception only if its start fits and at least kReservedShare of the ring stays free beside
+// the ends reserved for running interceptions; so facts and ends of what was accepted always find room, or wait in the
+// writer's backlog (heap; only when the database has been away for a whole ring) until retry() places them, in order.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "record/events.h"
+
+namespace weir::record {
+
+struct JournalOptions {
+  std::string directory;  // data_dir/journal; made if it is missing
+  uint32_t worker_index = 0;
+  uint64_t size = 64ull << 20;  // bytes of the ring, a power of two ≥ 1 MiB
+};
+
+class Journal;  // the mapped file: shared by its writer and its reader (journal.cc)
+
+// Owned by one worker.
+class JournalWriter {
+ public:
+  explicit JournalWriter(Journal& journal);
+  ~JournalWriter();
+  JournalWriter(const JournalWriter&) = delete;
+  JournalWriter& operator=(const JournalWriter&) = delete;
+
+  // False: the ring has no room for a new interception (503); nothing was written.
+  bool begin(const Start& start);
+  void add(const UserPrompt& prompt);
+  void add(const TokenUsage& usage);
+  void add(const ToolUsage& tool);
+  void add(const ModelThought& thought);
+  void end(const End& end);
+
+  // Places what waits in the backlog; cheap when it is empty. Called by the worker's timer.
+  void retry();
+  bool backlog_empty() const;
+  uint32_t open_count() const;  // begun and not ended
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace weir::record

@@ -1,0 +1,106 @@
+// TLS as a machine from bytes to bytes, on BoringSSL (1.2 and 1.3, ALPN http/1.1). Pure: it never touches a descriptor
+// or a clock (BoringSSL's own reading of the time for certificates is the exception).
+//
+// Ciphertext in: receive() lends the machine a view of what the socket delivered; a custom BIO reads straight from it.
+// Ciphertext out: a custom BIO appends to the caller's ByteBuffer. No memory BIO in between.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/byte_buffer.h"
+#include "base/result.h"
+
+struct ssl_st;
+struct ssl_ctx_st;
+struct ssl_session_st;
+
+namespace weir::tls {
+
+// Certificates and settings of one listener. Immutable; a reload makes a new one. Thread-safe to share between workers.
+class ServerContext {
+ public:
+  // PEM files: the certificate with its chain, the private key. Errors name the file and what is wrong with it
+  // (missing, not PEM, the key does not belong to the certificate, expired is a warning only).
+  static Result<std::shared_ptr<ServerContext>> load(const std::string& certificate_file, const std::string& key_file);
+  ~ServerContext();
+  ssl_ctx_st* native() const { return context_; }
+
+ private:
+  explicit ServerContext(ssl_ctx_st* context) : context_(context) {}
+  ssl_ctx_st* context_;
+};
+
+// Trust settings towards one upstream origin. Owned by one worker, which also keeps the origin's last sessions in it
+// (resumption).
+class ClientContext {
+ public:
+  // `ca_file` empty: the system's store (/etc/ssl/certs/ca-certificates.crt; an error tells to install
+  // ca-certificates).
+  static Result<std::unique_ptr<ClientContext>> make(const std::string& ca_file, const std::string& host);
+  ~ClientContext();
+  ClientContext(const ClientContext&) = delete;
+  ClientContext& operator=(const ClientContext&) = delete;
+
+ private:
+  friend class Machine;
+  struct Impl;
+  explicit ClientContext(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+enum class Status : uint8_t {
+  ok,      // made progress, or nothing is left to do
+  closed,  // the peer sent close_notify: an orderly end
+  failed,  // error() says why; what is in the outbox (an alert) may still be sent
+};
+
+class Machine {
+ public:
+  // Each worker builds its own. The context outlives the machine.
+  static std::unique_ptr<Machine> server(const ServerContext& context);
+  // SNI and host-name check for `host` (a DNS name or an IP literal); resumes the context's last session.
+  static std::unique_ptr<Machine> client(ClientContext& context);
+  ~Machine();
+  Machine(const Machine&) = delete;
+  Machine& operator=(const Machine&) = delete;
+
+  // Starts the handshake of a client (fills the outbox).
+  Status start();
+
+  // Takes ciphertext as it came. Continues the handshake, then appends all plaintext that it yields to `plaintext`.
+  // Everything of `ciphertext` is consumed. The outbox may have grown (handshake, alerts, tickets, key updates).
+  Status receive(std::string_view ciphertext, ByteBuffer& plaintext);
+
+  // Encrypts everything as few records as possible (one SSL_write), into the outbox. REQUIRES: the handshake is done.
+  Status send(std::string_view plaintext);
+  // Queues close_notify.
+  void close();
+
+  // Ciphertext that must go to the peer, in order. The caller takes it away by outbox().clear() once it is sent.
+  ByteBuffer& outbox() { return outbox_; }
+  bool handshake_done() const { return handshake_done_; }
+  bool resumed() const;
+  std::string_view version() const;  // "TLSv1.3"
+  std::string_view alpn() const;     // "http/1.1" or ""
+  // For the log and refusals: "certificate verify failed: hostname mismatch (wanted api.example.com)". Never a secret.
+  const std::string& error() const { return error_; }
+
+ private:
+  Machine() = default;
+  friend struct MachineAccess;  // the BIO's callbacks
+  Status fail_from_queue(std::string_view doing);
+  Status continue_handshake();
+
+  ssl_st* ssl_ = nullptr;
+  ClientContext* client_context_ = nullptr;
+  std::string_view inbox_;  // what is left of the ciphertext that receive() lends
+  ByteBuffer outbox_;
+  bool handshake_done_ = false;
+  std::string error_;
+};
+
+}  // namespace weir::tls
