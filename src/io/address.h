@@ -1,0 +1,45 @@
+// Socket addresses (IPv4, IPv6, Unix) and the few socket calls that are made outside the ring: at start, and once for a
+// connection.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace weir::io {
+
+struct Address {
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+
+  int family() const { return storage.ss_family; }
+  bool is_loopback() const;       // Unix sockets count as such
+  uint16_t port() const;          // 0 for Unix sockets
+  std::string text() const;       // "127.0.0.1:4001", "[::1]:4001", "unix:/run/weir.sock"
+  std::string host_text() const;  // "127.0.0.1", "::1", "unix"
+};
+
+// "0.0.0.0:4001", "[::]:4001", "unix:/run/weir/agents.sock". No names.
+Result<Address> parse_address(std::string_view text);
+Address address_from(const sockaddr* address, socklen_t size);
+
+struct ListenOptions {
+  int backlog = 4096;
+  bool share_port = true;  // SO_REUSEPORT: one socket for each worker
+};
+// A listening stream socket with TCP_NODELAY (which accepted sockets inherit). Errors name the address, the likely
+// cause and the mend. A stale Unix socket that nobody listens on is replaced.
+Result<int> listen_on(const Address& address, const ListenOptions& options);
+Result<Address> local_address(int socket);
+std::optional<Address> peer_address(int socket);
+// A stream socket for connect(), TCP_NODELAY set. An error is an exhausted descriptor table.
+Result<int> open_stream(int family);
+// Of the process at the other end of a Unix socket (SO_PEERCRED).
+std::optional<uint32_t> peer_uid(int socket);
+
+}  // namespace weir::io

@@ -1,0 +1,141 @@
+// The kernel, as operations that complete: the seam of design.md. This header has two implementations, chosen at link
+// time: io_uring (engine_uring.cc) and, in tests, a simulator. Owned by one worker; made and used on that worker's
+// thread.
+//
+// An operation is started with a Token and yields completions that carry it. Completions are gathered by wait() into
+// the caller's array and run by the caller: nothing here calls back. What an operation borrows must stay where it is
+// until its last completion (`more` is false); sockets are closed only after that. shutdown() ends the pending
+// operations of a socket, close() does not.
+//
+// Receives without a buffer: a receive that finds the provided buffers empty is parked here and started again when a
+// quarter of them is back (performance.md: never on a timer). Its owner sees nothing of it.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "io/address.h"
+
+namespace weir::io {
+
+// Packed into the 64 bits that the kernel hands back: what kind of operation (the owner's own numbering, 0..254; 255 is
+// the engine's), whose (a slot's index), and which generation of that slot, so that a late completion is recognised.
+struct Token {
+  uint8_t op = 0;
+  uint32_t index = 0;  // < 2^24
+  uint32_t generation = 0;
+
+  uint64_t pack() const {
+    return (static_cast<uint64_t>(op) << 56) | (static_cast<uint64_t>(index) << 32) | generation;
+  }
+  static Token unpack(uint64_t raw) {
+    return {static_cast<uint8_t>(raw >> 56), static_cast<uint32_t>(raw >> 32) & 0xFFFFFF, static_cast<uint32_t>(raw)};
+  }
+};
+inline constexpr uint32_t kTokenIndexMax = 0xFFFFFF;
+
+inline constexpr uint16_t kNoBuffer = 0xFFFF;
+
+// What became of an operation, translated once from errno.
+enum class Code : uint8_t {
+  ok,
+  ended,  // end of the stream (a receive of 0 bytes)
+  cancelled,
+  reset,             // ECONNRESET, EPIPE, ENOTCONN, ECONNABORTED
+  refused,           // ECONNREFUSED
+  unreachable,       // EHOSTUNREACH, ENETUNREACH, EADDRNOTAVAIL, ENETDOWN, ENOENT (a Unix socket that is not there)
+  timed_out,         // ETIMEDOUT
+  descriptors_full,  // EMFILE, ENFILE, ENOMEM, ENOBUFS of an accept
+  other,             // `error` has the errno
+};
+std::string_view text(Code code);
+
+struct Completion {
+  Token token;
+  Code code = Code::ok;
+  bool more = false;            // the operation goes on (accept, receive)
+  int32_t result = 0;           // ok: bytes, or the accepted descriptor
+  int32_t error = 0;            // not ok: errno
+  uint16_t buffer = kNoBuffer;  // a provided buffer that now belongs to the caller: release_buffer() it
+};
+
+struct EngineOptions {
+  uint32_t entries = 1024;  // submission queue
+  uint32_t completion_entries = 8192;
+  uint32_t buffers = 512;  // provided receive buffers, a power of two
+  uint32_t buffer_size = 4096;
+  uint32_t wait_us = 0;  // least time that a turn gathers completions where the kernel can (6.12); 0: none
+};
+
+// What this kernel offers, for --version and the start message.
+struct KernelFeatures {
+  std::string kernel;  // "6.18.44"
+  bool ring = false;   // io_uring can be used at all
+  bool single_issuer = false, defer_taskrun = false, multishot_receive = false, registered_ring = false,
+       min_wait = false;
+  std::string denied;  // why not, and how to allow it
+};
+KernelFeatures probe_kernel();
+
+inline constexpr size_t kSlicesMax = 32;  // of one send
+
+class Engine {
+ public:
+  static Result<std::unique_ptr<Engine>> create(const EngineOptions& options);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // --- operations ---
+  void accept(int listener, Token token);  // multishot: one completion for each connection
+  void receive(int socket, Token token);   // multishot, into provided buffers
+  void receive_into(int socket, char* data, size_t size,
+                    Token token);  // all of `size`, unless the stream ends or the socket is shut down before
+  // All of the slices, unless the socket fails. Borrows the bytes, not the array. At most kSlicesMax.
+  void send(int socket, std::span<const iovec> slices, Token token);
+  void connect(int socket, const Address& address, Token token);
+  void read_event(int event_descriptor, uint64_t* value, Token token);  // an eventfd
+  // Ends the operation with this token (its last completion follows, `cancelled` unless it was done already). Also a
+  // parked receive.
+  void cancel(Token token);
+  // Ends both directions; the pending operations of the socket complete. No completion of its own.
+  void shutdown(int socket);
+  void shutdown_send(int socket);  // FIN only
+  void close(int descriptor);      // no completion of its own
+
+  // Submits what was started, waits until something completed or `timeout_ns` is over (0: does not wait), and fills
+  // `out`. Reads the clock once.
+  size_t wait(std::span<Completion> out, uint64_t timeout_ns);
+  // As of the last wait(), CLOCK_MONOTONIC.
+  uint64_t now_ns() const;
+
+  // --- provided buffers ---
+  char* buffer_data(uint16_t buffer);
+  uint32_t buffer_size() const;
+  void release_buffer(uint16_t buffer);
+  uint32_t buffers_free() const;  // with the kernel; approximate only in that completions not yet reaped count as free
+  uint32_t buffers_total() const;
+
+  // Counters since the start, for tests and metrics.
+  struct Counters {
+    uint64_t enters = 0;  // system calls of wait()
+    uint64_t submitted = 0;
+    uint64_t completed = 0;
+    uint64_t receives_parked = 0;
+  };
+  const Counters& counters() const;
+
+ private:
+  struct Impl;
+  explicit Engine(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace weir::io
