@@ -7,8 +7,9 @@
 // until its last completion (`more` is false); sockets are closed only after that. shutdown() ends the pending
 // operations of a socket, close() does not.
 //
-// Receives without a buffer: a receive that finds the provided buffers empty is parked here and started again when a
-// quarter of them is back (performance.md: never on a timer). Its owner sees nothing of it.
+// Receives without a buffer: a receive that finds the provided buffers empty ends with `no_buffers`. Its owner starts
+// it again as after any completion without `more`; the engine holds it until a quarter of the buffers is back (never on
+// a timer).
 #pragma once
 
 #include <sys/uio.h>
@@ -52,7 +53,8 @@ enum class Code : uint8_t {
   refused,           // ECONNREFUSED
   unreachable,       // EHOSTUNREACH, ENETUNREACH, EADDRNOTAVAIL, ENETDOWN, ENOENT (a Unix socket that is not there)
   timed_out,         // ETIMEDOUT
-  descriptors_full,  // EMFILE, ENFILE, ENOMEM, ENOBUFS of an accept
+  descriptors_full,  // EMFILE, ENFILE, ENOMEM
+  no_buffers,        // a receive found the provided buffers empty: start it again, it waits until a quarter is back
   other,             // `error` has the errno
 };
 std::string_view text(Code code);
@@ -128,7 +130,7 @@ class Engine {
     uint64_t enters = 0;  // system calls of wait()
     uint64_t submitted = 0;
     uint64_t completed = 0;
-    uint64_t receives_parked = 0;
+    uint64_t receives_starved = 0;
   };
   const Counters& counters() const;
 

@@ -1,0 +1,198 @@
+#include "io/address.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <string>
+
+namespace weir::io {
+
+namespace {
+
+const sockaddr* generic(const Address& address) {
+  return reinterpret_cast<const sockaddr*>(&address.storage);
+}
+
+// What usually makes bind(2) or listen(2) fail, and the way out.
+std::string bind_advice(int error, const Address& address) {
+  switch (error) {
+    case EADDRINUSE:
+      return fmt::format("another process listens there; `ss -ltnp` shows which; stop it or choose another --listen");
+    case EACCES:
+      return address.family() == AF_UNIX ? "the folder is not writable for this user"
+                                         : "ports below 1024 need CAP_NET_BIND_SERVICE or a higher port";
+    case EADDRNOTAVAIL:
+      return "no interface of this machine has that address; `ip address` lists them";
+    case ENOENT:
+      return "the folder of the socket does not exist; make it first";
+    default:
+      return "see the system's message";
+  }
+}
+
+// A socket file that a dead process left behind refuses connections; a live one accepts them.
+bool is_stale_socket(const Address& address) {
+  const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (probe < 0) return false;
+  const bool stale = ::connect(probe, generic(address), address.size) != 0 && errno == ECONNREFUSED;
+  ::close(probe);
+  return stale;
+}
+
+void enable(int socket, int level, int option) {
+  const int on = 1;
+  ::setsockopt(socket, level, option, &on, sizeof on);
+}
+
+}  // namespace
+
+bool Address::is_loopback() const {
+  if (family() == AF_UNIX) return true;
+  if (family() == AF_INET) {
+    const auto* v4 = reinterpret_cast<const sockaddr_in*>(&storage);
+    return (ntohl(v4->sin_addr.s_addr) >> 24) == 127;
+  }
+  if (family() == AF_INET6) return IN6_IS_ADDR_LOOPBACK(&reinterpret_cast<const sockaddr_in6*>(&storage)->sin6_addr);
+  return false;
+}
+
+uint16_t Address::port() const {
+  if (family() == AF_INET) return ntohs(reinterpret_cast<const sockaddr_in*>(&storage)->sin_port);
+  if (family() == AF_INET6) return ntohs(reinterpret_cast<const sockaddr_in6*>(&storage)->sin6_port);
+  return 0;
+}
+
+std::string Address::host_text() const {
+  std::array<char, INET6_ADDRSTRLEN> out{};
+  if (family() == AF_INET) {
+    ::inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(&storage)->sin_addr, out.data(), out.size());
+    return out.data();
+  }
+  if (family() == AF_INET6) {
+    const auto& v6 = reinterpret_cast<const sockaddr_in6*>(&storage)->sin6_addr;
+    if (IN6_IS_ADDR_V4MAPPED(&v6)) {
+      ::inet_ntop(AF_INET, &v6.s6_addr[12], out.data(), out.size());
+    } else {
+      ::inet_ntop(AF_INET6, &v6, out.data(), out.size());
+    }
+    return out.data();
+  }
+  return "unix";
+}
+
+std::string Address::text() const {
+  if (family() == AF_INET) return fmt::format("{}:{}", host_text(), port());
+  if (family() == AF_INET6) return fmt::format("[{}]:{}", host_text(), port());
+  if (family() == AF_UNIX) return fmt::format("unix:{}", reinterpret_cast<const sockaddr_un*>(&storage)->sun_path);
+  return "?";
+}
+
+Address address_from(const sockaddr* address, socklen_t size) {
+  Address out;
+  out.size = std::min<socklen_t>(size, sizeof out.storage);
+  std::memcpy(&out.storage, address, out.size);
+  return out;
+}
+
+Result<Address> parse_address(std::string_view text) {
+  Address out;
+  if (text.starts_with("unix:")) {
+    const std::string_view path = text.substr(5);
+    sockaddr_un unix_address{};
+    unix_address.sun_family = AF_UNIX;
+    if (path.empty()) return fail("\"{}\": the path of the Unix socket is missing", text);
+    if (path.size() >= sizeof unix_address.sun_path) {
+      return fail("\"{}\": the path of a Unix socket has at most {} bytes", text, sizeof unix_address.sun_path - 1);
+    }
+    path.copy(unix_address.sun_path, path.size());
+    return address_from(reinterpret_cast<const sockaddr*>(&unix_address), sizeof unix_address);
+  }
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return fail("\"{}\": a port is missing (like 127.0.0.1:4001)", text);
+  const std::string_view port_text = text.substr(colon + 1);
+  uint16_t port = 0;
+  const auto [end, error] = std::from_chars(port_text.data(), port_text.data() + port_text.size(), port);
+  if (error != std::errc() || end != port_text.data() + port_text.size()) {
+    return fail("\"{}\": the port must be 0..65535", text);
+  }
+  std::string host(text.substr(0, colon));
+  if (host.size() >= 2 && host.front() == '[' && host.back() == ']') {
+    sockaddr_in6 v6{};
+    v6.sin6_family = AF_INET6;
+    v6.sin6_port = htons(port);
+    if (::inet_pton(AF_INET6, host.substr(1, host.size() - 2).c_str(), &v6.sin6_addr) != 1) {
+      return fail("\"{}\": not an IPv6 address", text);
+    }
+    return address_from(reinterpret_cast<const sockaddr*>(&v6), sizeof v6);
+  }
+  sockaddr_in v4{};
+  v4.sin_family = AF_INET;
+  v4.sin_port = htons(port);
+  if (::inet_pton(AF_INET, host.c_str(), &v4.sin_addr) != 1) {
+    return fail("\"{}\": not an address; use an IPv4 address, an IPv6 one in [brackets], or unix:/path", text);
+  }
+  return address_from(reinterpret_cast<const sockaddr*>(&v4), sizeof v4);
+}
+
+Result<int> listen_on(const Address& address, const ListenOptions& options) {
+  const int listener = ::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (listener < 0) return fail("cannot open a socket for {}: {}", address.text(), std::strerror(errno));
+  if (address.family() == AF_UNIX) {
+    if (is_stale_socket(address)) ::unlink(reinterpret_cast<const sockaddr_un*>(&address.storage)->sun_path);
+  } else {
+    enable(listener, SOL_SOCKET, SO_REUSEADDR);  // a restart need not wait for TIME_WAIT
+    if (options.share_port) enable(listener, SOL_SOCKET, SO_REUSEPORT);
+    enable(listener, IPPROTO_TCP, TCP_NODELAY);  // inherited by accepted sockets: no system call for each
+    if (address.family() == AF_INET6) {
+      // One listener serves both families only for [::]; an explicit 0.0.0.0 beside it must be able to bind.
+      enable(listener, IPPROTO_IPV6, IPV6_V6ONLY);
+    }
+  }
+  if (::bind(listener, generic(address), address.size) != 0 || ::listen(listener, options.backlog) != 0) {
+    const int error = errno;
+    ::close(listener);
+    return fail("cannot listen on {}: {}: {}", address.text(), std::strerror(error), bind_advice(error, address));
+  }
+  return listener;
+}
+
+Result<Address> local_address(int socket) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  if (::getsockname(socket, reinterpret_cast<sockaddr*>(&storage), &size) != 0) {
+    return fail("getsockname: {}", std::strerror(errno));
+  }
+  return address_from(reinterpret_cast<const sockaddr*>(&storage), size);
+}
+
+std::optional<Address> peer_address(int socket) {
+  sockaddr_storage storage{};
+  socklen_t size = sizeof storage;
+  if (::getpeername(socket, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return std::nullopt;
+  return address_from(reinterpret_cast<const sockaddr*>(&storage), size);
+}
+
+Result<int> open_stream(int family) {
+  const int stream = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (stream < 0) return fail("cannot open a socket: {}", std::strerror(errno));
+  if (family != AF_UNIX) enable(stream, IPPROTO_TCP, TCP_NODELAY);
+  return stream;
+}
+
+std::optional<uint32_t> peer_uid(int socket) {
+  ucred credentials{};
+  socklen_t size = sizeof credentials;
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) return std::nullopt;
+  return credentials.uid;
+}
+
+}  // namespace weir::io

@@ -1,0 +1,492 @@
+// The engine on io_uring. Flags and their measured worth: ../shared figures quoted in src/ARCHITECTURE.md, "The ring".
+#include <liburing.h>
+#include <sys/mman.h>
+#include <sys/utsname.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "io/engine.h"
+
+namespace weir::io {
+
+namespace {
+
+constexpr uint8_t kOwnOp = 255;  // operations whose completions nobody waits for
+constexpr uint16_t kBufferGroup = 0;
+
+// Constants newer than liburing 2.3; their values are the kernel's ABI (linux/io_uring.h).
+constexpr unsigned kFeatMinTimeout = 1U << 15;  // 6.12
+
+Code translate(int error) {
+  switch (error) {
+    case ECANCELED:
+    case EINTR:
+      return Code::cancelled;
+    case ECONNRESET:
+    case EPIPE:
+    case ENOTCONN:
+    case ECONNABORTED:
+    case ESHUTDOWN:
+      return Code::reset;
+    case ECONNREFUSED:
+      return Code::refused;
+    case EHOSTUNREACH:
+    case ENETUNREACH:
+    case EADDRNOTAVAIL:
+    case ENETDOWN:
+    case ENOENT:
+      return Code::unreachable;
+    case ETIMEDOUT:
+      return Code::timed_out;
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+      return Code::descriptors_full;
+    case ENOBUFS:
+      return Code::no_buffers;
+    default:
+      return Code::other;
+  }
+}
+
+std::string setup_advice(int error) {
+  switch (error) {
+    case EPERM:
+      return "io_uring is denied: check `sysctl kernel.io_uring_disabled` (0 allows it); in a container its seccomp "
+             "profile must allow "
+             "io_uring_setup, io_uring_enter and io_uring_register";
+    case ENOSYS:
+      return "this kernel has no io_uring, or seccomp hides it; Linux 6.1 or newer is needed";
+    case ENOMEM:
+      return "locked memory is exhausted: raise `ulimit -l` (LimitMEMLOCK= under systemd), or lower --ring-entries and "
+             "--buffers";
+    default:
+      return std::strerror(error);
+  }
+}
+
+struct Parked {
+  int socket;
+  Token token;
+};
+
+}  // namespace
+
+std::string_view text(Code code) {
+  switch (code) {
+    case Code::ok:
+      return "ok";
+    case Code::ended:
+      return "connection closed";
+    case Code::cancelled:
+      return "cancelled";
+    case Code::reset:
+      return "connection reset";
+    case Code::refused:
+      return "connection refused";
+    case Code::unreachable:
+      return "unreachable";
+    case Code::timed_out:
+      return "timed out";
+    case Code::descriptors_full:
+      return "out of descriptors or memory";
+    case Code::no_buffers:
+      return "out of receive buffers";
+    case Code::other:
+      return "socket error";
+  }
+  return "?";
+}
+
+struct Engine::Impl {
+  io_uring ring{};
+  bool ring_ready = false;
+  EngineOptions options;
+  io_uring_buf_ring* buffer_ring = nullptr;
+  size_t buffer_ring_size = 0;
+  char* buffers = nullptr;
+  size_t buffers_size = 0;
+  uint32_t buffers_free = 0;
+  uint32_t buffers_pending = 0;  // given back, not yet told to the kernel
+  bool starved = false;          // a receive found no buffer, and a quarter of them is not back yet
+  std::vector<Parked> parked;
+  std::vector<Completion> synthetic;  // of cancelled parked receives
+  uint64_t now = 0;
+  Counters counters;
+  // The kernel has consumed a message header and its slices when the submission returns (IORING_FEAT_SUBMIT_STABLE), so
+  // one array serves all sends of a turn.
+  struct Message {
+    msghdr header{};
+    std::array<iovec, kSlicesMax> slices{};
+  };
+  std::vector<Message> messages;
+  size_t messages_used = 0;
+  std::vector<Address> addresses;  // of connects, likewise
+  size_t addresses_used = 0;
+
+  ~Impl() {
+    if (buffer_ring != nullptr) {
+      if (ring_ready) io_uring_unregister_buf_ring(&ring, kBufferGroup);
+      ::munmap(buffer_ring, buffer_ring_size);
+    }
+    if (ring_ready) io_uring_queue_exit(&ring);
+    if (buffers != nullptr) ::munmap(buffers, buffers_size);
+  }
+
+  void submit() {
+    for (;;) {
+      const int submitted = io_uring_submit(&ring);
+      counters.enters++;
+      if (submitted >= 0) {
+        counters.submitted += static_cast<uint64_t>(submitted);
+        break;
+      }
+      // The completion queue is full: what is there must be reaped first, which the kernel does into its own overflow
+      // list when asked to get events.
+      if (submitted == -EBUSY || submitted == -EAGAIN) {
+        io_uring_get_events(&ring);
+        continue;
+      }
+      ASSERT(submitted == -EINTR);
+    }
+    forget_submitted();
+  }
+
+  // What the kernel has consumed may be used again; after a partial submission nothing is known to be.
+  void forget_submitted() {
+    if (io_uring_sq_ready(&ring) != 0) return;
+    messages_used = 0;
+    addresses_used = 0;
+  }
+
+  io_uring_sqe* operation(Token token) {
+    io_uring_sqe* sqe = io_uring_get_sqe(&ring);
+    while (sqe == nullptr) [[unlikely]] {
+      submit();
+      sqe = io_uring_get_sqe(&ring);
+    }
+    sqe->user_data = token.pack();
+    return sqe;
+  }
+  io_uring_sqe* own_operation() { return operation({.op = kOwnOp}); }
+
+  Message& message() {
+    while (messages_used == messages.size()) submit();
+    return messages[messages_used++];
+  }
+  Address& address() {
+    while (addresses_used == addresses.size()) submit();
+    return addresses[addresses_used++];
+  }
+
+  void start_receive(int socket, Token token) {
+    io_uring_sqe* sqe = operation(token);
+    io_uring_prep_recv_multishot(sqe, socket, nullptr, 0, 0);
+    sqe->user_data = token.pack();
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = kBufferGroup;
+  }
+
+  void unpark() {
+    if (!starved || buffers_free < options.buffers / 4) return;
+    starved = false;
+    publish_buffers();
+    for (const Parked& receive : parked) start_receive(receive.socket, receive.token);
+    parked.clear();
+  }
+
+  void publish_buffers() {
+    if (buffers_pending == 0) return;
+    io_uring_buf_ring_advance(buffer_ring, static_cast<int>(buffers_pending));
+    buffers_pending = 0;
+  }
+
+  Result<> set_up_buffers();
+  bool take(const io_uring_cqe& cqe, Completion& out);
+};
+
+Result<> Engine::Impl::set_up_buffers() {
+  buffers_size = static_cast<size_t>(options.buffers) * options.buffer_size;
+  void* memory = ::mmap(nullptr, buffers_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED)
+    return fail("cannot map {} bytes of receive buffers: {}", buffers_size, std::strerror(errno));
+  buffers = static_cast<char*>(memory);
+  // Receive buffers hold tokens and prompts in passing: not in a core dump.
+  ::madvise(buffers, buffers_size, MADV_DONTDUMP);
+
+  buffer_ring_size = options.buffers * sizeof(io_uring_buf);
+  memory = ::mmap(nullptr, buffer_ring_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return fail("cannot map the buffer ring: {}", std::strerror(errno));
+  buffer_ring = static_cast<io_uring_buf_ring*>(memory);
+  io_uring_buf_reg registration{};
+  registration.ring_addr = reinterpret_cast<uint64_t>(buffer_ring);
+  registration.ring_entries = options.buffers;
+  registration.bgid = kBufferGroup;
+  if (const int error = io_uring_register_buf_ring(&ring, &registration, 0); error != 0) {
+    return fail("cannot register the receive buffers: {}; Linux 6.1 or newer is needed", std::strerror(-error));
+  }
+  io_uring_buf_ring_init(buffer_ring);
+  for (uint32_t i = 0; i < options.buffers; i++) {
+    io_uring_buf_ring_add(buffer_ring, buffers + static_cast<size_t>(i) * options.buffer_size, options.buffer_size,
+                          static_cast<unsigned short>(i), io_uring_buf_ring_mask(options.buffers), static_cast<int>(i));
+  }
+  io_uring_buf_ring_advance(buffer_ring, static_cast<int>(options.buffers));
+  buffers_free = options.buffers;
+  return {};
+}
+
+// False: a completion that its owner must not see.
+bool Engine::Impl::take(const io_uring_cqe& cqe, Completion& out) {
+  out = Completion{};
+  out.token = Token::unpack(cqe.user_data);
+  out.more = (cqe.flags & IORING_CQE_F_MORE) != 0;
+  if ((cqe.flags & IORING_CQE_F_BUFFER) != 0) {
+    out.buffer = static_cast<uint16_t>(cqe.flags >> IORING_CQE_BUFFER_SHIFT);
+    ASSERT(buffers_free > 0);
+    buffers_free--;
+  }
+  if (out.token.op == kOwnOp) return false;
+  if (cqe.res < 0) {
+    out.error = -cqe.res;
+    out.code = translate(out.error);
+    if (out.code == Code::no_buffers) {
+      starved = true;
+      counters.receives_starved++;
+    }
+  } else {
+    out.result = cqe.res;
+  }
+  return true;
+}
+
+Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Engine::~Engine() = default;
+
+Result<std::unique_ptr<Engine>> Engine::create(const EngineOptions& options) {
+  ASSERT((options.buffers & (options.buffers - 1)) == 0 && options.buffers <= 32768);
+  auto impl = std::make_unique<Impl>();
+  impl->options = options;
+  io_uring_params params{};
+  // SINGLE_ISSUER and DEFER_TASKRUN: completions are worked off when we ask for them and never interrupt us (6.8 µs a
+  // request instead of 10.9).
+  params.flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER |
+                 IORING_SETUP_DEFER_TASKRUN;
+  params.cq_entries = options.completion_entries;
+  int error = io_uring_queue_init_params(options.entries, &impl->ring, &params);
+  if (error == -EINVAL) {  // before 6.1
+    params = {};
+    params.flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN;
+    params.cq_entries = options.completion_entries;
+    error = io_uring_queue_init_params(options.entries, &impl->ring, &params);
+  }
+  if (error != 0) return fail("cannot set up io_uring: {}", setup_advice(-error));
+  impl->ring_ready = true;
+  io_uring_register_ring_fd(&impl->ring);  // 2 % less for each enter; without it everything works the same
+  if (auto set_up = impl->set_up_buffers(); !set_up) return std::unexpected(set_up.error());
+  impl->messages.resize(256);
+  impl->addresses.resize(64);
+  impl->now = monotonic_ns();
+  return std::unique_ptr<Engine>(new Engine(std::move(impl)));
+}
+
+void Engine::accept(int listener, Token token) {
+  io_uring_sqe* sqe = impl_->operation(token);
+  io_uring_prep_multishot_accept(sqe, listener, nullptr, nullptr, SOCK_CLOEXEC);
+  sqe->user_data = token.pack();
+}
+
+void Engine::receive(int socket, Token token) {
+  // A multishot receive on an empty buffer ring ends at once, even with nothing to read: starting it now would spin.
+  if (impl_->starved) {
+    impl_->parked.push_back({socket, token});
+  } else {
+    impl_->start_receive(socket, token);
+  }
+}
+
+void Engine::receive_into(int socket, char* data, size_t size, Token token) {
+  io_uring_sqe* sqe = impl_->operation(token);
+  io_uring_prep_recv(sqe, socket, data, size, MSG_WAITALL);
+  sqe->user_data = token.pack();
+}
+
+void Engine::send(int socket, std::span<const iovec> slices, Token token) {
+  ASSERT(!slices.empty() && slices.size() <= kSlicesMax);
+  // WAITALL: the kernel goes on by itself when the socket's buffer has room again; without it sends come back short.
+  constexpr unsigned kFlags = MSG_WAITALL | MSG_NOSIGNAL;
+  if (slices.size() == 1) {
+    io_uring_sqe* sqe = impl_->operation(token);
+    io_uring_prep_send(sqe, socket, slices[0].iov_base, slices[0].iov_len, kFlags);
+    sqe->user_data = token.pack();
+    return;
+  }
+  // Room first: operation() must not submit between here and there, which would give the message away before it is
+  // used.
+  if (io_uring_sq_space_left(&impl_->ring) == 0) impl_->submit();
+  Impl::Message& message = impl_->message();
+  std::copy(slices.begin(), slices.end(), message.slices.begin());
+  message.header.msg_iov = message.slices.data();
+  message.header.msg_iovlen = slices.size();
+  io_uring_sqe* sqe = impl_->operation(token);
+  io_uring_prep_sendmsg(sqe, socket, &message.header, kFlags);
+  sqe->user_data = token.pack();
+}
+
+void Engine::connect(int socket, const Address& address, Token token) {
+  if (io_uring_sq_space_left(&impl_->ring) == 0) impl_->submit();
+  Address& stable = impl_->address();
+  stable = address;
+  io_uring_sqe* sqe = impl_->operation(token);
+  io_uring_prep_connect(sqe, socket, reinterpret_cast<const sockaddr*>(&stable.storage), stable.size);
+  sqe->user_data = token.pack();
+}
+
+void Engine::read_event(int event_descriptor, uint64_t* value, Token token) {
+  io_uring_sqe* sqe = impl_->operation(token);
+  io_uring_prep_read(sqe, event_descriptor, value, sizeof *value, 0);
+  sqe->user_data = token.pack();
+}
+
+void Engine::cancel(Token token) {
+  auto& parked = impl_->parked;
+  const auto found =
+      std::find_if(parked.begin(), parked.end(), [&](const Parked& p) { return p.token.pack() == token.pack(); });
+  if (found != parked.end()) {
+    parked.erase(found);
+    impl_->synthetic.push_back({.token = token, .code = Code::cancelled, .error = ECANCELED});
+    return;
+  }
+  io_uring_sqe* sqe = impl_->own_operation();
+  io_uring_prep_cancel64(sqe, token.pack(), 0);
+  sqe->user_data = Token{.op = kOwnOp}.pack();
+}
+
+void Engine::shutdown(int socket) {
+  // A parked receive has no operation that a shutdown could end.
+  for (size_t i = 0; i < impl_->parked.size();) {
+    if (impl_->parked[i].socket == socket) {
+      cancel(impl_->parked[i].token);
+    } else {
+      i++;
+    }
+  }
+  io_uring_sqe* sqe = impl_->own_operation();
+  io_uring_prep_shutdown(sqe, socket, SHUT_RDWR);
+  sqe->user_data = Token{.op = kOwnOp}.pack();
+  sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
+
+void Engine::shutdown_send(int socket) {
+  io_uring_sqe* sqe = impl_->own_operation();
+  io_uring_prep_shutdown(sqe, socket, SHUT_WR);
+  sqe->user_data = Token{.op = kOwnOp}.pack();
+  sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
+
+void Engine::close(int descriptor) {
+  io_uring_sqe* sqe = impl_->own_operation();
+  io_uring_prep_close(sqe, descriptor);
+  sqe->user_data = Token{.op = kOwnOp}.pack();
+  sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
+
+size_t Engine::wait(std::span<Completion> out, uint64_t timeout_ns) {
+  Impl& self = *impl_;
+  self.unpark();
+  self.publish_buffers();
+  size_t count = 0;
+  while (!self.synthetic.empty() && count < out.size()) {
+    out[count++] = self.synthetic.back();
+    self.synthetic.pop_back();
+  }
+  const bool may_block = count == 0 && timeout_ns > 0 && io_uring_cq_ready(&self.ring) == 0;
+  __kernel_timespec timeout{.tv_sec = static_cast<int64_t>(timeout_ns / kNsPerSecond),
+                            .tv_nsec = static_cast<long long>(timeout_ns % kNsPerSecond)};
+  io_uring_cqe* first = nullptr;
+  int submitted = 0;
+  if (may_block) {
+    submitted = io_uring_submit_and_wait_timeout(&self.ring, &first, 1, &timeout, nullptr);
+  } else {
+    submitted = io_uring_submit_and_get_events(&self.ring);
+  }
+  self.counters.enters++;
+  if (submitted > 0) self.counters.submitted += static_cast<uint64_t>(submitted);
+  // EBUSY: the completion queue overflows; what is in it is reaped below, the rest is submitted in the next turn.
+  ASSERT(submitted >= 0 || submitted == -ETIME || submitted == -EINTR || submitted == -EBUSY || submitted == -EAGAIN);
+  self.forget_submitted();
+  self.now = monotonic_ns();
+
+  unsigned head = 0;
+  unsigned seen = 0;
+  io_uring_cqe* cqe = nullptr;
+  io_uring_for_each_cqe(&self.ring, head, cqe) {
+    if (count == out.size()) break;
+    seen++;
+    if (self.take(*cqe, out[count])) count++;
+  }
+  io_uring_cq_advance(&self.ring, seen);
+  self.counters.completed += count;
+  return count;
+}
+
+uint64_t Engine::now_ns() const {
+  return impl_->now;
+}
+
+char* Engine::buffer_data(uint16_t buffer) {
+  return impl_->buffers + static_cast<size_t>(buffer) * impl_->options.buffer_size;
+}
+uint32_t Engine::buffer_size() const {
+  return impl_->options.buffer_size;
+}
+
+void Engine::release_buffer(uint16_t buffer) {
+  ASSERT(buffer < impl_->options.buffers && impl_->buffers_free < impl_->options.buffers);
+  io_uring_buf_ring_add(impl_->buffer_ring, buffer_data(buffer), impl_->options.buffer_size, buffer,
+                        io_uring_buf_ring_mask(impl_->options.buffers), static_cast<int>(impl_->buffers_pending));
+  impl_->buffers_pending++;
+  impl_->buffers_free++;
+}
+
+uint32_t Engine::buffers_free() const {
+  return impl_->buffers_free;
+}
+uint32_t Engine::buffers_total() const {
+  return impl_->options.buffers;
+}
+const Engine::Counters& Engine::counters() const {
+  return impl_->counters;
+}
+
+KernelFeatures probe_kernel() {
+  KernelFeatures features;
+  utsname name{};
+  if (::uname(&name) == 0) features.kernel = name.release;
+  io_uring ring{};
+  io_uring_params params{};
+  params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
+  int error = io_uring_queue_init_params(8, &ring, &params);
+  features.single_issuer = features.defer_taskrun = error == 0;
+  if (error == -EINVAL) {
+    params = {};
+    error = io_uring_queue_init_params(8, &ring, &params);
+  }
+  if (error != 0) {
+    features.denied = setup_advice(-error);
+    return features;
+  }
+  features.ring = true;
+  features.min_wait = (params.features & kFeatMinTimeout) != 0;
+  features.multishot_receive =
+      features.defer_taskrun;  // both came with 6.0 and 6.1; a receive is the real probe at start
+  features.registered_ring = io_uring_register_ring_fd(&ring) == 1;
+  io_uring_queue_exit(&ring);
+  return features;
+}
+
+}  // namespace weir::io

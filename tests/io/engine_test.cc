@@ -1,0 +1,222 @@
+#include "io/engine.h"
+
+#include <doctest/doctest.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+
+namespace weir::io {
+namespace {
+
+constexpr uint64_t kPatience = 5 * kNsPerSecond;
+
+struct Pair {
+  std::array<int, 2> ends{-1, -1};
+  Pair() { REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0); }
+  ~Pair() {
+    ::close(ends[0]);
+    ::close(ends[1]);
+  }
+  Pair(const Pair&) = delete;
+  Pair& operator=(const Pair&) = delete;
+};
+
+struct Fixture {
+  std::unique_ptr<Engine> engine;
+  explicit Fixture(uint32_t buffers = 16, uint32_t size = 1024) {
+    auto made = Engine::create({.entries = 64, .completion_entries = 256, .buffers = buffers, .buffer_size = size});
+    REQUIRE_MESSAGE(made.has_value(), (made ? "" : made.error().message));
+    engine = std::move(*made);
+  }
+  // The next completions, at least one.
+  std::vector<Completion> next() {
+    std::array<Completion, 32> out;
+    const uint64_t deadline = monotonic_ns() + kPatience;
+    while (monotonic_ns() < deadline) {
+      const size_t count = engine->wait(out, 100 * kNsPerMs);
+      if (count > 0) return {out.begin(), out.begin() + static_cast<long>(count)};
+    }
+    FAIL("no completion in time");
+    return {};
+  }
+  std::string text_of(const Completion& completion) {
+    std::string text(engine->buffer_data(completion.buffer), static_cast<size_t>(completion.result));
+    engine->release_buffer(completion.buffer);
+    return text;
+  }
+};
+
+void write_all(int descriptor, std::string_view bytes) {
+  REQUIRE(::write(descriptor, bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size()));
+}
+
+TEST_CASE("engine: a token survives packing") {
+  const Token token{.op = 7, .index = kTokenIndexMax, .generation = 0xDEADBEEF};
+  const Token back = Token::unpack(token.pack());
+  CHECK(back.op == 7);
+  CHECK(back.index == kTokenIndexMax);
+  CHECK(back.generation == 0xDEADBEEF);
+}
+
+TEST_CASE("engine: a multishot receive yields each write and then the end") {
+  Fixture fixture;
+  Pair pair;
+  fixture.engine->receive(pair.ends[0], {.op = 1, .index = 5, .generation = 9});
+  for (const char* text : {"one", "two"}) {
+    fixture.engine->wait({}, 0);
+    write_all(pair.ends[1], text);
+    const auto got = fixture.next();
+    REQUIRE(got.size() == 1);
+    CHECK(got[0].token.index == 5);
+    CHECK(got[0].more);
+    CHECK(fixture.text_of(got[0]) == text);
+  }
+  ::shutdown(pair.ends[1], SHUT_WR);
+  const auto end = fixture.next();
+  CHECK(end[0].code == Code::ok);
+  CHECK(end[0].result == 0);
+  CHECK_FALSE(end[0].more);
+  CHECK(fixture.engine->buffers_free() == 16);
+}
+
+TEST_CASE("engine: slices are sent in order by one operation") {
+  Fixture fixture;
+  Pair pair;
+  std::string head = "head ";
+  std::string body = "body";
+  const std::array<iovec, 2> slices{{{head.data(), head.size()}, {body.data(), body.size()}}};
+  fixture.engine->send(pair.ends[0], slices, {.op = 2});
+  const auto sent = fixture.next();
+  CHECK(sent[0].result == 9);
+  std::array<char, 16> got{};
+  CHECK(::read(pair.ends[1], got.data(), got.size()) == 9);
+  CHECK(std::string_view(got.data(), 9) == "head body");
+}
+
+TEST_CASE("engine: a receive without buffers is held until a quarter is back, and loses nothing") {
+  Fixture fixture(4, 16);
+  Pair pair;
+  fixture.engine->receive(pair.ends[0], {.op = 1});
+  fixture.engine->wait({}, 0);
+  const std::string sent(16 * 6, 'x');
+  write_all(pair.ends[1], sent);
+  std::vector<Completion> held;
+  bool starved = false;
+  while (!starved) {
+    for (const Completion& completion : fixture.next()) {
+      if (completion.code == Code::no_buffers) {
+        starved = true;
+        CHECK_FALSE(completion.more);
+        fixture.engine->receive(pair.ends[0], {.op = 1});
+      } else {
+        held.push_back(completion);
+      }
+    }
+  }
+  REQUIRE(held.size() == 4);
+  std::array<Completion, 8> none;
+  CHECK(fixture.engine->wait(none, 20 * kNsPerMs) == 0);  // parked: no spinning, no completion
+  size_t received = 0;
+  for (const Completion& completion : held) received += fixture.text_of(completion).size();
+  while (received < sent.size()) {
+    for (const Completion& completion : fixture.next()) {
+      REQUIRE(completion.code == Code::ok);
+      received += fixture.text_of(completion).size();
+    }
+  }
+  CHECK(received == sent.size());
+  CHECK(fixture.engine->counters().receives_starved >= 1);
+}
+
+TEST_CASE("engine: cancel ends a receive, a parked one too") {
+  Fixture fixture(4, 16);
+  Pair pair;
+  const Token token{.op = 3, .index = 1, .generation = 1};
+  fixture.engine->receive(pair.ends[0], token);
+  fixture.engine->wait({}, 0);
+  fixture.engine->cancel(token);
+  const auto ended = fixture.next();
+  CHECK(ended[0].code == Code::cancelled);
+  CHECK_FALSE(ended[0].more);
+}
+
+TEST_CASE("engine: shutdown ends the pending operations of a socket") {
+  Fixture fixture;
+  Pair pair;
+  fixture.engine->receive(pair.ends[0], {.op = 1});
+  fixture.engine->wait({}, 0);
+  fixture.engine->shutdown(pair.ends[0]);
+  const auto ended = fixture.next();
+  CHECK(ended[0].result == 0);
+  CHECK_FALSE(ended[0].more);
+}
+
+TEST_CASE("engine: connect and accept over TCP, a refused one says so") {
+  Fixture fixture;
+  const auto listener = listen_on(*parse_address("127.0.0.1:0"), {});
+  REQUIRE(listener.has_value());
+  const auto bound = local_address(*listener);
+  fixture.engine->accept(*listener, {.op = 1});
+  const auto client = open_stream(AF_INET);
+  fixture.engine->connect(*client, *bound, {.op = 2});
+  int accepted = -1;
+  bool connected = false;
+  while (accepted < 0 || !connected) {
+    for (const Completion& completion : fixture.next()) {
+      REQUIRE(completion.code == Code::ok);
+      if (completion.token.op == 1) accepted = completion.result;
+      if (completion.token.op == 2) connected = true;
+    }
+  }
+  CHECK(peer_address(accepted)->port() == local_address(*client)->port());
+  ::close(*listener);
+  ::close(accepted);
+  ::close(*client);
+  fixture.engine->cancel({.op = 1});
+  CHECK(fixture.next()[0].code == Code::cancelled);  // only now the port is free
+  const auto second = open_stream(AF_INET);
+  fixture.engine->connect(*second, *bound, {.op = 4});
+  CHECK(fixture.next()[0].code == Code::refused);
+  ::close(*second);
+}
+
+TEST_CASE("engine: receive_into waits for all of it") {
+  Fixture fixture;
+  Pair pair;
+  std::array<char, 6> into{};
+  fixture.engine->receive_into(pair.ends[0], into.data(), into.size(), {.op = 1});
+  fixture.engine->wait({}, 0);
+  write_all(pair.ends[1], "abc");
+  fixture.engine->wait({}, 0);
+  write_all(pair.ends[1], "def");
+  CHECK(fixture.next()[0].result == 6);
+  CHECK(std::string_view(into.data(), 6) == "abcdef");
+}
+
+TEST_CASE("address: texts of every kind come back as they were") {
+  for (const char* text : {"127.0.0.1:4001", "0.0.0.0:0", "[::1]:65535", "unix:/run/weir/agents.sock"}) {
+    const auto address = parse_address(text);
+    REQUIRE(address.has_value());
+    CHECK(address->text() == text);
+  }
+  CHECK(parse_address("127.9.9.9:1")->is_loopback());
+  CHECK(parse_address("[::1]:1")->is_loopback());
+  CHECK_FALSE(parse_address("10.0.0.1:1")->is_loopback());
+}
+
+TEST_CASE("address: what is no address is refused with the reason") {
+  for (const char* text : {"", "4001", "localhost:1", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1",
+                           "[::1:1", "[x]:1", "unix:", "256.0.0.1:1"}) {
+    CAPTURE(text);
+    CHECK_FALSE(parse_address(text).has_value());
+  }
+}
+
+}  // namespace
+}  // namespace weir::io
