@@ -1,0 +1,36 @@
+#include "base/utf8.h"
+
+namespace weir {
+
+// Unicode 15, table 3-7: what the first byte says about the size, and which second bytes it allows.
+size_t code_point_size(std::string_view text) {
+  if (text.empty()) return 0;
+  const auto byte_at = [text](size_t index) { return static_cast<uint8_t>(text[index]); };
+  const auto is_continuation = [&](size_t index) { return (byte_at(index) & 0xC0) == 0x80; };
+  const uint8_t first = byte_at(0);
+  if (first < 0x80) return 1;
+  if (first < 0xC2 || first > 0xF4) return 0;  // a continuation, an overlong form, over U+10FFFF
+  if (text.size() < 2) return 0;
+  const uint8_t second = byte_at(1);
+  if (first < 0xE0) return is_continuation(1) ? 2 : 0;
+  uint8_t second_min = 0x80;
+  uint8_t second_max = 0xBF;
+  if (first == 0xE0) second_min = 0xA0;  // overlong
+  if (first == 0xED) second_max = 0x9F;  // surrogates
+  if (first == 0xF0) second_min = 0x90;  // overlong
+  if (first == 0xF4) second_max = 0x8F;  // over U+10FFFF
+  if (second < second_min || second > second_max || text.size() < 3 || !is_continuation(2)) return 0;
+  if (first < 0xF0) return 3;
+  return text.size() >= 4 && is_continuation(3) ? 4 : 0;
+}
+
+std::string_view cut_at_code_point(std::string_view text, size_t size_max) {
+  if (text.size() <= size_max) return text;
+  // Only a code point that begins at most three bytes before the limit can reach over it.
+  for (size_t back = 1; back <= 3 && back <= size_max; ++back) {
+    if (code_point_size(text.substr(size_max - back)) > back) return text.substr(0, size_max - back);
+  }
+  return text.substr(0, size_max);
+}
+
+}  // namespace weir
