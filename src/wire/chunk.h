@@ -1,7 +1,8 @@
 // The chunked coding (RFC 9112 section 7.1), decoded in place, byte by byte if it comes so. Pure; copies nothing.
 //
-// Strict: a chunk size is 1 to 16 hexadecimal digits without sign or white space; an extension is skipped (bounded to
-// kChunkLineMax bytes with its line); line ends are CRLF alone; trailers are skipped, bounded by kTrailersMax.
+// Strict: a chunk size is 1 to 16 hexadecimal digits (up to 2^63-1) without sign or white space; an extension is
+// skipped (bounded to kChunkLineMax bytes with its line); line ends are CRLF alone; trailers are skipped, bounded by
+// kTrailersMax.
 #pragma once
 
 #include <cstddef>
@@ -55,6 +56,13 @@ class ChunkDecoder {
     ended,
     failed
   };
+  Piece take_payload(std::string_view input, size_t start, bool is_verbatim, size_t& offset);
+  void begin_chunk();
+  ChunkFault step(char c);
+  ChunkFault size_digit(char c);
+  ChunkFault trailer_byte(char c);
+  ChunkFault line_feed(char c, State next_state);
+
   State state_ = State::size;
   uint64_t remaining_ = 0;
   uint32_t digits_ = 0;
