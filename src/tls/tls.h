@@ -27,19 +27,25 @@ class ServerContext {
   // (missing, not PEM, the key does not belong to the certificate, expired is a warning only).
   static Result<std::shared_ptr<ServerContext>> load(const std::string& certificate_file, const std::string& key_file);
   ~ServerContext();
+  ServerContext(const ServerContext&) = delete;
+  ServerContext& operator=(const ServerContext&) = delete;
   ssl_ctx_st* native() const { return context_; }
+  // What is wrong with the certificate, but not fatal: "node.pem: the certificate has expired". Normally empty.
+  const std::string& warning() const { return warning_; }
 
  private:
   explicit ServerContext(ssl_ctx_st* context) : context_(context) {}
   ssl_ctx_st* context_;
+  std::string warning_;
 };
 
 // Trust settings towards one upstream origin. Owned by one worker, which also keeps the origin's last sessions in it
-// (resumption).
+// (resumption). The parsed certificates of a CA file are shared by all contexts of the process; a context made after
+// the file has changed sees the new ones, so a reload makes new contexts.
 class ClientContext {
  public:
   // `ca_file` empty: the system's store (/etc/ssl/certs/ca-certificates.crt; an error tells to install
-  // ca-certificates).
+  // ca-certificates). `host`: a DNS name or an IP literal, the latter with or without brackets.
   static Result<std::unique_ptr<ClientContext>> make(const std::string& ca_file, const std::string& host);
   ~ClientContext();
   ClientContext(const ClientContext&) = delete;
@@ -71,13 +77,17 @@ class Machine {
   // Starts the handshake of a client (fills the outbox).
   Status start();
 
-  // Takes ciphertext as it came. Continues the handshake, then appends all plaintext that it yields to `plaintext`.
-  // Everything of `ciphertext` is consumed. The outbox may have grown (handshake, alerts, tickets, key updates).
+  // Takes ciphertext as it came; borrows it until it returns. Continues the handshake, then appends all plaintext that
+  // it yields to `plaintext`. Everything of `ciphertext` is consumed. The outbox may have grown (handshake, alerts,
+  // tickets, key updates). After `closed` and after `failed` it stays so, and drops what still comes.
   Status receive(std::string_view ciphertext, ByteBuffer& plaintext);
+  // The socket ended: closed if close_notify had come, else failed with a sentence that says what was cut off.
+  Status receive_end();
 
-  // Encrypts everything as few records as possible (one SSL_write), into the outbox. REQUIRES: the handshake is done.
+  // Encrypts everything in as few records as possible (one SSL_write), into the outbox. REQUIRES: the handshake is done
+  // and close() was not called. Still works after the peer's close_notify.
   Status send(std::string_view plaintext);
-  // Queues close_notify.
+  // Queues close_notify, once; nothing before the handshake is done or after a failure.
   void close();
 
   // Ciphertext that must go to the peer, in order. The caller takes it away by outbox().clear() once it is sent.
@@ -92,14 +102,19 @@ class Machine {
  private:
   Machine() = default;
   friend struct MachineAccess;  // the BIO's callbacks
-  Status fail_from_queue(std::string_view doing);
+  void attach(ssl_ctx_st* context);
   Status continue_handshake();
+  Status read_records(ByteBuffer& plaintext);
+  Status fail_from_queue(std::string_view doing);
 
   ssl_st* ssl_ = nullptr;
-  ClientContext* client_context_ = nullptr;
-  std::string_view inbox_;  // what is left of the ciphertext that receive() lends
+  ClientContext* client_context_ = nullptr;  // null on the server's side
+  std::string_view inbox_;                   // what is left of the ciphertext that receive() lends; else empty
   ByteBuffer outbox_;
+  Status status_ = Status::ok;
   bool handshake_done_ = false;
+  uint8_t first_size_ = 0;
+  char first_bytes_[5] = {};  // of the peer: they tell plain HTTP from broken TLS in an error
   std::string error_;
 };
 
