@@ -1,0 +1,80 @@
+// The memory that bytes of exchanges live in, counted by reference and owned by one worker: the engine's provided
+// receive buffers, and blocks (recycled ByteBuffers) for heads, bodies, decrypted text and what a slow client leaves
+// waiting.
+//
+// Invariants: (1) a receive buffer goes back to the engine when its last reference goes; (2) a warm request takes
+// blocks from the free lists and allocates nothing; (3) what the free lists keep is bounded by kRetainedMax.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <vector>
+
+#include "base/byte_buffer.h"
+#include "io/engine.h"
+
+namespace weir::proxy {
+
+using BufferId = uint32_t;
+inline constexpr BufferId kNoBufferId = 0xFFFFFFFF;
+
+class BufferPool {
+ public:
+  static constexpr size_t kRetainedMax = 64u << 20;
+
+  explicit BufferPool(io::Engine& engine) : engine_(engine), references_(engine.buffers_total(), 0) {}
+  BufferPool(const BufferPool&) = delete;
+  BufferPool& operator=(const BufferPool&) = delete;
+
+  // A receive buffer that a completion handed over; one reference, the caller's.
+  BufferId adopt(uint16_t buffer) {
+    ASSERT(references_[buffer] == 0);
+    references_[buffer] = 1;
+    return buffer;
+  }
+  bool is_receive_buffer(BufferId id) const { return id < references_.size(); }
+
+  // An empty block with room for `size` bytes; one reference, the caller's.
+  BufferId acquire(size_t size);
+  ByteBuffer& block(BufferId id) { return blocks_[id - references_.size()].bytes; }
+
+  void retain(BufferId id) { count(id)++; }
+  void release(BufferId id) {
+    if (id == kNoBufferId) return;
+    uint32_t& references = count(id);
+    ASSERT(references > 0);
+    if (--references > 0) return;
+    if (is_receive_buffer(id)) {
+      engine_.release_buffer(static_cast<uint16_t>(id));
+    } else {
+      recycle(id);
+    }
+  }
+  uint32_t blocks_in_use() const { return in_use_; }
+  size_t retained_bytes() const { return retained_; }
+
+ private:
+  static constexpr unsigned kSmallest = 12;  // 4 KiB
+  static constexpr unsigned kClasses = 16;   // to 128 MiB
+
+  struct Block {
+    ByteBuffer bytes;
+    uint32_t references = 0;
+  };
+  uint32_t& count(BufferId id) {
+    return is_receive_buffer(id) ? references_[id] : blocks_[id - references_.size()].references;
+  }
+  static unsigned class_that_holds(size_t size);
+  void recycle(BufferId id);
+
+  io::Engine& engine_;
+  std::vector<uint32_t> references_;  // of receive buffers
+  std::deque<Block> blocks_;
+  std::array<std::vector<BufferId>, kClasses> free_;
+  std::vector<BufferId> bare_;  // blocks without memory
+  size_t retained_ = 0;
+  uint32_t in_use_ = 0;
+};
+
+}  // namespace weir::proxy

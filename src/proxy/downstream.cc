@@ -1,0 +1,421 @@
+#include "proxy/downstream.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/clock.h"
+#include "gateway/refusal.h"
+#include "io/address.h"
+#include "proxy/exchange.h"
+#include "proxy/worker.h"
+
+namespace weir::proxy {
+
+namespace {
+
+// A refused request's body up to this size is read and thrown away so that the connection can go on; beyond, it ends.
+constexpr uint64_t kDiscardMax = 256 * 1024;
+// Pipelined bytes that wait behind a running exchange; then receiving pauses.
+constexpr size_t kStashMax = 64 * 1024;
+// Lingering (RFC 9112 section 9.6): how long without a byte, and how long at all.
+constexpr uint64_t kLingerGapNs = 2 * kNsPerSecond;
+constexpr uint64_t kLingerMaxNs = 30 * kNsPerSecond;
+
+gateway::Refusal refusal_of(wire::HeadFault fault) {
+  switch (fault) {
+    case wire::HeadFault::head_too_large:
+    case wire::HeadFault::too_many_headers:
+      return gateway::Refusal::head_too_large;
+    case wire::HeadFault::unsupported_version:
+      return gateway::Refusal::version_not_supported;
+    default:
+      return gateway::Refusal::malformed_http;
+  }
+}
+
+}  // namespace
+
+void Downstream::begin(Worker& worker, const WorkerListener& listener, int descriptor) {
+  worker_ = &worker;
+  listener_ = &listener;
+  exchange_ = nullptr;
+  head_seen_ = 0;
+  discard_framing_ = wire::BodyFraming::none;
+  client_ended_ = false;
+  request_count_ = 0;
+  close_after_ = false;
+  awaiting_receive_idle_ = false;
+  client_address_.clear();
+  timer_.owner = TimerOwner::downstream;
+  timer_.object = this;
+  std::unique_ptr<tls::Machine> machine;
+  if (listener.tls) {
+    const size_t index = static_cast<size_t>(&listener - worker.listeners().data());
+    machine = tls::Machine::server(*worker.snapshot().listener_tls[index]);
+  }
+  stream_.open(worker.streams(), descriptor,
+               {.op = Worker::kDownstreamOps, .index = slot_index, .generation = slot_generation}, std::move(machine));
+  state_ = listener.tls ? State::handshaking : State::idle;
+  set_deadline(worker.now_ns() + (listener.tls ? worker.timeouts().handshake : worker.timeouts().head));
+  stream_.resume_receive();
+}
+
+void Downstream::set_deadline(uint64_t deadline_ns) {
+  worker_->wheel().set(timer_, deadline_ns);
+}
+void Downstream::clear_deadline() {
+  TimerWheel::clear(timer_);
+}
+
+void Downstream::on_completion(const io::Completion& completion) {
+  const auto op = static_cast<StreamOp>(completion.token.op - Worker::kDownstreamOps);
+  switch (op) {
+    case StreamOp::receive:
+      on_receive(completion);
+      if (awaiting_receive_idle_ && stream_.receive_idle() && state_ == State::exchange) {
+        awaiting_receive_idle_ = false;
+        exchange_->on_receive_idle();
+      }
+      break;
+    case StreamOp::send:
+      if (!stream_.on_send(completion, worker_->now_ns())) {
+        client_gone(completion.code);
+      } else if (!stream_.terminating()) {
+        on_sent();
+      }
+      break;
+    case StreamOp::sized_receive:
+      stream_.on_done(op);
+      if (state_ == State::exchange) exchange_->on_sized_receive(completion);
+      break;
+    case StreamOp::connect:
+      break;
+  }
+  if (stream_.terminating()) worker_->reap(*this);
+}
+
+void Downstream::on_receive(const io::Completion& completion) {
+  const Stream::Received received = stream_.on_receive(completion);
+  switch (received.event) {
+    case Stream::Event::nothing:
+      break;
+    case Stream::Event::data:
+      if (state_ == State::handshaking) state_ = State::idle;
+      take(received.piece.bytes);
+      worker_->buffers().release(received.piece.buffer);
+      break;
+    case Stream::Event::ended:
+      client_gone(io::Code::ended);
+      return;
+    case Stream::Event::failed:
+      if (stream_.tls() != nullptr && !stream_.tls()->error().empty() && worker_->log().enabled(LogLevel::info)) {
+        worker_->log().info("TLS with a client failed", {{"source", listener_->name},
+                                                         {"client", client_address()},
+                                                         {"reason", std::string_view(stream_.tls()->error())}});
+      }
+      client_gone(received.code);
+      return;
+  }
+  if (state_ == State::handshaking && stream_.ready()) {
+    state_ = State::idle;
+    set_deadline(worker_->now_ns() + worker_->timeouts().head);
+  }
+}
+
+void Downstream::take(std::string_view input) {
+  BufferPool& buffers = worker_->buffers();
+  if (stash_ == kNoBufferId) {
+    const size_t consumed = consume(input);
+    if (stream_.terminating()) return;
+    if (consumed == input.size()) {
+      if (state_ == State::exchange) exchange_->on_input_consumed();
+      return;
+    }
+    input.remove_prefix(consumed);
+    stash_ = buffers.acquire(input.size());
+    buffers.block(stash_).append(input);
+  } else {
+    buffers.block(stash_).append(input);
+    run();
+  }
+  if (stash_ != kNoBufferId && buffers.block(stash_).size() > kStashMax && state_ == State::exchange)
+    stream_.pause_receive();
+}
+
+void Downstream::run() {
+  if (stash_ == kNoBufferId || stream_.terminating()) return;
+  BufferPool& buffers = worker_->buffers();
+  ByteBuffer& stash = buffers.block(stash_);
+  const size_t consumed = consume(stash.view());
+  if (stream_.terminating() || stash_ == kNoBufferId) return;  // it was given back meanwhile
+  if (consumed == stash.size()) {
+    buffers.release(stash_);
+    stash_ = kNoBufferId;
+    if (state_ == State::exchange) exchange_->on_input_consumed();
+  } else if (consumed > 0) {
+    const size_t rest = stash.size() - consumed;
+    std::memmove(stash.data(), stash.data() + consumed, rest);
+    stash.truncate(rest);
+  }
+}
+
+size_t Downstream::consume(std::string_view input) {
+  size_t total = 0;
+  while (total < input.size() && !stream_.terminating()) {
+    const std::string_view rest = input.substr(total);
+    size_t consumed = 0;
+    switch (state_) {
+      case State::idle:
+      case State::head:
+        consumed = consume_head(rest);
+        break;
+      case State::exchange:
+        consumed = exchange_->on_request_bytes(rest);
+        break;
+      case State::discarding:
+        consumed = consume_discarded(rest);
+        break;
+      case State::lingering:
+        set_deadline(std::min(worker_->now_ns() + kLingerGapNs, linger_end_ns_));
+        return input.size();
+      case State::handshaking:
+      case State::closed:
+      case State::closing:
+        return input.size();
+    }
+    if (consumed == 0) break;
+    total += consumed;
+  }
+  return total;
+}
+
+size_t Downstream::consume_head(std::string_view input) {
+  wire::RequestHead& head = worker_->request_head();
+  const size_t head_size_max = worker_->limits().max_head;
+  const wire::HeadResult result =
+      wire::parse_request_head(input, std::min(head_seen_, input.size()), head_size_max, head);
+  switch (result.status) {
+    case wire::HeadStatus::need_more:
+      if (state_ == State::idle) {
+        state_ = State::head;
+        set_deadline(worker_->now_ns() + worker_->timeouts().head);
+      }
+      head_seen_ = input.size();
+      return 0;
+    case wire::HeadStatus::invalid:
+      refuse(refusal_of(result.fault), wire::describe(result.fault));
+      return input.size();
+    case wire::HeadStatus::complete:
+      break;
+  }
+  head_seen_ = 0;
+  request_count_++;
+  exchange_ = worker_->begin_exchange(*this);
+  if (exchange_ == nullptr) {
+    refuse(gateway::Refusal::overloaded, "too many exchanges");
+    return input.size();
+  }
+  state_ = State::exchange;
+  clear_deadline();
+  exchange_->on_head(head, input.substr(0, result.size));
+  return result.size;
+}
+
+// A request that is no HTTP has no exchange and no route: it is refused here, and the connection ends.
+void Downstream::refuse(gateway::Refusal refusal, std::string_view detail) {
+  BufferPool& buffers = worker_->buffers();
+  const BufferId id = buffers.acquire(1024);
+  ByteBuffer& answer = buffers.block(id);
+  gateway::write_refusal({.refusal = refusal, .detail = detail, .close = true}, answer);
+  stream_.queue({answer.view(), id});
+  worker_->count_refusal();
+  worker_->log().warn("request refused", {{"reason", gateway::row(refusal).symbol},
+                                          {"status", gateway::row(refusal).status},
+                                          {"detail", detail},
+                                          {"source", listener_->name},
+                                          {"client", client_address()}});
+  worker_->flush_later(*this);
+  linger();
+}
+
+size_t Downstream::consume_discarded(std::string_view input) {
+  if (discard_framing_ == wire::BodyFraming::length) {
+    const size_t taken = static_cast<size_t>(std::min<uint64_t>(input.size(), discard_remaining_));
+    discard_remaining_ -= taken;
+    if (discard_remaining_ == 0) next_request();
+    return taken;
+  }
+  size_t offset = 0;
+  for (;;) {
+    const wire::ChunkDecoder::Piece piece = discard_decoder_.next(input, offset);
+    switch (piece.kind) {
+      case wire::ChunkDecoder::Kind::data:
+        discard_remaining_ -= std::min<uint64_t>(discard_remaining_, piece.payload.size());
+        if (discard_remaining_ == 0) {
+          linger();
+          return input.size();
+        }
+        continue;
+      case wire::ChunkDecoder::Kind::need_more:
+        return input.size();
+      case wire::ChunkDecoder::Kind::invalid:
+        linger();
+        return input.size();
+      case wire::ChunkDecoder::Kind::end:
+        next_request();
+        return offset;
+    }
+  }
+}
+
+void Downstream::discard_rest(wire::BodyFraming framing, uint64_t remaining, const wire::ChunkDecoder& decoder) {
+  if (framing == wire::BodyFraming::length && remaining > kDiscardMax) {
+    close_after_ = true;
+    return;
+  }
+  discard_framing_ = framing;
+  discard_remaining_ = framing == wire::BodyFraming::length ? remaining : kDiscardMax;
+  discard_decoder_ = decoder;
+}
+
+// --- the answer is on its way ---
+
+void Downstream::expect_send_progress() {
+  if (stream_.send_in_flight()) set_deadline(worker_->now_ns() + worker_->timeouts().send);
+}
+
+void Downstream::on_sent() {
+  if (state_ == State::exchange) {
+    if (stream_.all_sent()) {
+      if (exchange_->answer_complete()) {
+        exchange_->on_answer_sent();
+        return;
+      }
+    }
+    expect_send_progress();
+    if (stream_.under_low_mark()) exchange_->on_room();
+  }
+}
+
+void Downstream::exchange_over() {
+  exchange_ = nullptr;
+  if (stream_.terminating()) return;
+  if (close_after_ || worker_->draining() || client_ended_) {
+    linger();
+  } else if (discard_framing_ != wire::BodyFraming::none) {
+    state_ = State::discarding;
+    set_deadline(worker_->now_ns() + worker_->timeouts().body);
+    stream_.resume_receive();
+    worker_->run_later(*this);
+  } else {
+    next_request();
+    if (stash_ != kNoBufferId) worker_->run_later(*this);
+  }
+}
+
+void Downstream::next_request() {
+  discard_framing_ = wire::BodyFraming::none;
+  head_seen_ = 0;
+  state_ = State::idle;
+  set_deadline(worker_->now_ns() + worker_->timeouts().idle);
+  if (!stream_.receive_wanted()) stream_.resume_receive();
+}
+
+void Downstream::linger() {
+  if (state_ == State::lingering || stream_.terminating()) return;
+  if (client_ended_ && stream_.all_sent()) {
+    close();
+    return;
+  }
+  state_ = State::lingering;
+  linger_end_ns_ = worker_->now_ns() + kLingerMaxNs;
+  set_deadline(worker_->now_ns() + kLingerGapNs);
+  if (stash_ != kNoBufferId) worker_->buffers().release(std::exchange(stash_, kNoBufferId));
+  stream_.flush();
+  stream_.shutdown_send();
+  if (!stream_.receive_wanted() && !client_ended_) stream_.resume_receive();
+}
+
+// --- ends ---
+
+void Downstream::client_gone(io::Code code) {
+  if (stream_.terminating()) return;
+  // Our answer is complete and only being sent: a client that has shut its side can still read it.
+  const bool may_still_read = code == io::Code::ended && !stream_.send_failed();
+  if (may_still_read && !stream_.all_sent() &&
+      (state_ == State::lingering || (state_ == State::exchange && exchange_->answer_complete()))) {
+    client_ended_ = true;
+    return;
+  }
+  if (state_ == State::exchange) exchange_->on_client_gone(code);
+  close();
+}
+
+void Downstream::abort() {
+  exchange_ = nullptr;
+  close();
+}
+
+void Downstream::close() {
+  if (stream_.terminating()) return;
+  state_ = State::closing;
+  clear_deadline();
+  stream_.terminate();
+  worker_->reap(*this);
+}
+
+bool Downstream::try_close() {
+  if (!stream_.try_close()) return false;
+  worker_->buffers().release(std::exchange(stash_, kNoBufferId));
+  worker_->wheel().remove(timer_);
+  client_ended_ = false;
+  state_ = State::closed;
+  return true;
+}
+
+void Downstream::close_if_idle() {
+  if (state_ == State::idle || state_ == State::handshaking) linger();
+}
+
+void Downstream::on_timer() {
+  switch (state_) {
+    case State::closed:
+    case State::closing:
+      return;
+    case State::head:
+      refuse(gateway::Refusal::request_timeout, "the head was not complete");
+      return;
+    case State::exchange:
+      if (stream_.send_in_flight()) {
+        exchange_->on_client_stalled();
+      } else {
+        exchange_->on_request_timeout();
+      }
+      return;
+    case State::handshaking:
+    case State::idle:
+    case State::discarding:
+    case State::lingering:
+      close();
+      return;
+  }
+}
+
+void Downstream::wait_for_receive_idle() {
+  stream_.pause_receive();
+  if (stream_.receive_idle()) {
+    exchange_->on_receive_idle();
+  } else {
+    awaiting_receive_idle_ = true;
+  }
+}
+
+std::string_view Downstream::client_address() {
+  if (client_address_.empty()) {
+    const auto address = io::peer_address(stream_.descriptor());
+    client_address_ = address ? address->host_text() : std::string("unknown");
+  }
+  return client_address_;
+}
+
+}  // namespace weir::proxy

@@ -1,0 +1,102 @@
+// A client's connection: TLS, heads, pipelining, keep-alive, lingering close. One exchange at a time; what comes
+// meanwhile waits in the stash, and is answered in order. A slot of the worker's.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/slot_pool.h"
+#include "gateway/refusal.h"
+#include "proxy/stream.h"
+#include "proxy/timer_wheel.h"
+#include "wire/chunk.h"
+#include "wire/head.h"
+
+namespace weir::proxy {
+
+class Exchange;
+class Worker;
+struct WorkerListener;
+
+class Downstream : public Slot {
+ public:
+  enum class State : uint8_t {
+    closed,       // the slot is free or about to be
+    handshaking,  // TLS
+    idle,         // between requests: nothing of the next one has come
+    head,         // a part of a head has come
+    exchange,     // an exchange runs; its request is being received or has been
+    discarding,   // refused early: what is left of the request's body is read and thrown away, then the next request
+                  // follows
+    lingering,    // our side is shut; what the client still sends is thrown away so that no reset destroys our last
+                  // answer
+    closing,      // terminated; waits for its last completions
+  };
+
+  void begin(Worker& worker, const WorkerListener& listener, int descriptor);
+  void on_completion(const io::Completion& completion);
+  void on_timer();
+  // From the worker's ready list: goes on with what is in the stash.
+  void run();
+  bool try_close();
+
+  // --- for the exchange ---
+  Stream& stream() { return stream_; }
+  const WorkerListener& listener() const { return *listener_; }
+  State state() const { return state_; }
+  // Everything of the answer was queued. `close`: the connection ends after it. The exchange hears on_answer_sent().
+  void answer_queued(bool close) { close_after_ = close_after_ || close; }
+  bool must_close() const { return close_after_; }
+  // The exchange is over; the connection goes on with the next request, or ends.
+  void exchange_over();
+  // The rest of the refused request's body is thrown away: so many bytes, chunks, or too many to wait for (then the
+  // connection ends).
+  void discard_rest(wire::BodyFraming framing, uint64_t remaining, const wire::ChunkDecoder& decoder);
+  // The client has left or its connection is broken.
+  void client_gone(io::Code code);
+  // The connection ends now, its answer unfinished.
+  void abort();
+  std::string_view client_address();  // without the port
+  void set_deadline(uint64_t deadline_ns);
+  void clear_deadline();
+  // The client must take what is queued within the send timeout; progress moves the deadline.
+  void expect_send_progress();
+  // The exchange takes the body's bytes by one sized receive from here on: once receiving is idle, on_ready_for_body()
+  // is called.
+  void wait_for_receive_idle();
+  void close_if_idle();  // drain
+  uint32_t request_count() const { return request_count_; }
+
+ private:
+  void on_receive(const io::Completion& completion);
+  void take(std::string_view input);
+  size_t consume(std::string_view input);
+  size_t consume_head(std::string_view input);
+  size_t consume_discarded(std::string_view input);
+  void refuse(gateway::Refusal refusal, std::string_view detail);
+  void on_sent();
+  void next_request();
+  void linger();
+  void close();
+
+  Worker* worker_ = nullptr;
+  const WorkerListener* listener_ = nullptr;
+  Exchange* exchange_ = nullptr;
+  State state_ = State::closed;
+  Stream stream_;
+  Timer timer_;
+  BufferId stash_ = kNoBufferId;  // received and not consumed yet
+  size_t head_seen_ = 0;          // of the stash: already looked at for a head
+  wire::BodyFraming discard_framing_ = wire::BodyFraming::none;
+  uint64_t discard_remaining_ = 0;
+  wire::ChunkDecoder discard_decoder_;
+  uint64_t linger_end_ns_ = 0;
+  uint32_t request_count_ = 0;
+  bool close_after_ = false;
+  bool awaiting_receive_idle_ = false;
+  bool client_ended_ = false;  // it has shut its side while our answer was still being sent
+  std::string client_address_;
+};
+
+}  // namespace weir::proxy

@@ -1,0 +1,527 @@
+// From the head to the request upstream.
+#include "proxy/exchange.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/units.h"
+#include "base/utf8.h"
+#include "proxy/downstream.h"
+#include "proxy/worker.h"
+
+namespace weir::proxy {
+
+namespace {
+
+// A body whose rest is at least this long is received by sized operations straight into its place; a shorter one comes
+// with the multishot receive.
+constexpr uint64_t kDirectBodyMin = 16 * 1024;
+// One sized receive: small enough that a slow upload shows progress within the body timeout.
+constexpr uint64_t kDirectBodyPart = 256 * 1024;
+constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+
+reader::RequestApi reader_api(gateway::Api api) {
+  switch (api) {
+    case gateway::Api::chat_completions:
+      return reader::RequestApi::chat_completions;
+    case gateway::Api::responses:
+      return reader::RequestApi::responses;
+    case gateway::Api::messages:
+    case gateway::Api::none:
+      break;
+  }
+  return reader::RequestApi::messages;
+}
+
+std::string_view value_of(const wire::RequestHead& head, wire::HeaderName name) {
+  const wire::Header* header = head.find(name);
+  return header != nullptr ? header->value : std::string_view();
+}
+
+}  // namespace
+
+template <size_t kMax>
+void ShortText<kMax>::set(std::string_view text) {
+  const std::string_view kept = cut_at_code_point(text, kMax);
+  std::copy(kept.begin(), kept.end(), text_.begin());
+  size_ = static_cast<uint16_t>(kept.size());
+}
+template class ShortText<128>;
+template class ShortText<256>;
+template class ShortText<1024>;
+
+void Exchange::begin(Worker& worker, Downstream& downstream) {
+  worker_ = &worker;
+  downstream_ = &downstream;
+  held_ = worker.hold_snapshot();
+  policy_ = held_->snapshot->policy.get();
+  state_ = State::head;
+}
+
+void Exchange::reset() {
+  BufferPool& buffers = worker_->buffers();
+  for (BufferId* id : {&saved_head_, &body_, &upstream_head_, &answer_head_, &withheld_}) {
+    buffers.release(std::exchange(*id, kNoBufferId));
+  }
+  worker_->drop_snapshot(std::exchange(held_, nullptr));
+  downstream_ = nullptr;
+  upstream_ = nullptr;
+  policy_ = nullptr;
+  provider_ = nullptr;
+  state_ = State::idle;
+  api_ = gateway::Api::none;
+  kind_ = gateway::RouteKind::passthrough;
+  shape_ = gateway::ErrorShape::openai;
+  credential_kind_ = gateway::CredentialKind::none;
+  request_framing_ = wire::BodyFraming::none;
+  request_decoder_.reset();
+  body_remaining_ = 0;
+  identity_ = {};
+  request_id_.clear();
+  route_text_.clear();
+  hint_size_ = 0;
+  credential_length_ = 0;
+  program_ = nullptr;
+  continue_wanted_ = awaiting_direct_ = entry_logged_ = false;
+  delegated_ = expect_continue_ = body_received_ = withhold_ = request_unreadable_ = begun_ = false;
+  request_bytes_ = 0;
+  attempts_ = 0;
+  answer_head_seen_ = 0;
+  upstream_status_ = 0;
+  upstream_request_id_.clear();
+  answer_decoder_.reset();
+  answer_remaining_ = 0;
+  answer_keep_alive_ = answer_byte_seen_ = stream_ = encoded_ = upstream_paused_ = reading_ = false;
+  first_byte_us_ = -1;
+  response_bytes_ = 0;
+  outcome_ = record::Outcome::completed;
+  error_type_ = record::ErrorType::none;
+  error_message_.clear();
+  provider_error_.clear();
+  open_line_ends_ = 0;
+  failed_ = false;
+}
+
+// --- the head ---
+
+void Exchange::on_head(const wire::RequestHead& head, std::string_view head_bytes) {
+  head_complete_ns_ = worker_->now_ns();
+  id_ = worker_->uuids().next(worker_->now_us());
+  id_.format(id_text_.data());
+  http_1_0_ = head.minor_version == 0;
+  keep_alive_ = head.keep_alive;
+  expect_continue_ = head.expect_continue;
+  method_ = head.method;
+  request_framing_ = head.framing;
+  body_remaining_ = head.framing == wire::BodyFraming::length ? head.content_length : 0;
+  body_received_ =
+      head.framing == wire::BodyFraming::none || (head.framing == wire::BodyFraming::length && body_remaining_ == 0);
+
+  const gateway::Entry entry = gateway::enter(*policy_, {.trusted = downstream_->listener().trusted}, head);
+  shape_ = entry.shape;
+  mode_ = entry.mode;
+  delegated_ = entry.delegated;
+  provider_ = entry.route.provider;
+  kind_ = entry.route.kind;
+  api_ = entry.route.found ? entry.route.api : gateway::Api::none;
+  request_id_.set(entry.request_id);
+  char route[128];
+  const auto written = fmt::format_to_n(route, sizeof route, "{} {}", head.method_text, entry.target.path);
+  route_text_.set({route, std::min(written.size, sizeof route)});
+
+  if (worker_->draining()) {
+    refuse(gateway::Refusal::shutting_down);
+    return;
+  }
+  if (entry.refusal != gateway::Refusal::none) {
+    log_entry_refusal(entry);
+    refuse(entry.refusal, entry.detail);
+    return;
+  }
+  const auto verdict = worker_->authorizer().ask(entry, *this, identity_);
+  if (!verdict) {
+    state_ = State::authorizing;
+    save_head(head_bytes);
+    return;
+  }
+  judge(head, entry, *verdict, head_bytes);
+}
+
+void Exchange::save_head(std::string_view head_bytes) {
+  if (saved_head_ != kNoBufferId) return;
+  saved_head_ = worker_->buffers().acquire(head_bytes.size());
+  worker_->buffers().block(saved_head_).append(head_bytes);
+}
+
+Exchange::Opened Exchange::reopen() {
+  wire::RequestHead& head = worker_->request_head();
+  const std::string_view bytes = worker_->buffers().block(saved_head_).view();
+  const wire::HeadResult result = wire::parse_request_head(bytes, 0, bytes.size(), head);
+  ASSERT(result.status == wire::HeadStatus::complete);  // it was, when it came
+  return {head, gateway::enter(*policy_, {.trusted = downstream_->listener().trusted}, head)};
+}
+
+void Exchange::on_authorized(gateway::Verdict verdict, const gateway::Identity& identity) {
+  identity_ = identity;
+  const Opened opened = reopen();
+  state_ = State::head;
+  judge(opened.head, opened.entry, verdict, worker_->buffers().block(saved_head_).view());
+  worker_->run_later(*downstream_);  // what came meanwhile waits in the stash
+}
+
+// Everything that can be said before the body: steps 6 to 9 of the entry, the credential, the body's size.
+void Exchange::judge(const wire::RequestHead& head, const gateway::Entry& entry, gateway::Verdict verdict,
+                     std::string_view head_bytes) {
+  const gateway::Admission admission = gateway::admit(*policy_, entry, verdict, identity_, head);
+  if (admission.refusal != gateway::Refusal::none) {
+    refuse(admission.refusal, admission.detail, entry.route.allow);
+    return;
+  }
+  credential_kind_ = admission.credential.kind;
+  credential_length_ = static_cast<uint32_t>(admission.credential.secret.size());
+  hint_size_ = static_cast<uint8_t>(mask(admission.credential.secret, hint_.data()));
+
+  const uint64_t max_body = policy_->config.limits.max_body;
+  if (request_framing_ == wire::BodyFraming::length && body_remaining_ > max_body) {
+    refuse(gateway::Refusal::body_too_large, format_size(max_body));
+    return;
+  }
+  if (body_received_) {
+    start(head, entry, admission.credential);
+    return;
+  }
+  save_head(head_bytes);
+  state_ = State::body;
+  body_ = worker_->buffers().acquire(request_framing_ == wire::BodyFraming::length ? body_remaining_ : 0);
+  downstream_->set_deadline(worker_->now_ns() + worker_->timeouts().body);
+  continue_wanted_ = expect_continue_;
+}
+
+// --- the body ---
+
+size_t Exchange::on_request_bytes(std::string_view bytes) {
+  if (state_ != State::body) return 0;
+  continue_wanted_ = false;  // the client did not wait
+  downstream_->set_deadline(worker_->now_ns() + worker_->timeouts().body);
+  if (request_framing_ == wire::BodyFraming::chunked) return take_chunks(bytes);
+  const size_t taken = static_cast<size_t>(std::min<uint64_t>(bytes.size(), body_remaining_));
+  worker_->buffers().block(body_).append(bytes.substr(0, taken));
+  body_remaining_ -= taken;
+  if (body_remaining_ == 0) {
+    body_complete();
+  } else if (body_remaining_ >= kDirectBodyMin && !awaiting_direct_ && downstream_->stream().tls() == nullptr) {
+    awaiting_direct_ = true;
+    downstream_->wait_for_receive_idle();
+  }
+  return taken;
+}
+
+size_t Exchange::take_chunks(std::string_view bytes) {
+  ByteBuffer& body = worker_->buffers().block(body_);
+  const uint64_t max_body = policy_->config.limits.max_body;
+  size_t offset = 0;
+  for (;;) {
+    const wire::ChunkDecoder::Piece piece = request_decoder_.next(bytes, offset);
+    switch (piece.kind) {
+      case wire::ChunkDecoder::Kind::data:
+        if (body.size() + piece.payload.size() > max_body) {
+          refuse(gateway::Refusal::body_too_large, format_size(max_body));
+          return offset;
+        }
+        body.append(piece.payload);
+        continue;
+      case wire::ChunkDecoder::Kind::need_more:
+        return bytes.size();
+      case wire::ChunkDecoder::Kind::invalid:
+        keep_alive_ = false;
+        request_framing_ = wire::BodyFraming::none;  // nothing that follows can be understood
+        downstream_->answer_queued(true);
+        refuse(gateway::Refusal::malformed_http, wire::describe(piece.fault));
+        return bytes.size();
+      case wire::ChunkDecoder::Kind::end:
+        body_complete();
+        return offset;
+    }
+  }
+}
+
+void Exchange::on_receive_idle() {
+  if (state_ != State::body || !awaiting_direct_) return;
+  receive_more_directly();
+}
+
+void Exchange::receive_more_directly() {
+  ByteBuffer& body = worker_->buffers().block(body_);
+  const auto part = static_cast<size_t>(std::min(body_remaining_, kDirectBodyPart));
+  downstream_->stream().receive_sized(body.make_room(part), part);
+}
+
+void Exchange::on_sized_receive(const io::Completion& completion) {
+  if (state_ != State::body) return;
+  if (completion.code != io::Code::ok || completion.result <= 0) {
+    downstream_->client_gone(completion.code == io::Code::ok ? io::Code::ended : completion.code);
+    return;
+  }
+  const auto received = static_cast<size_t>(completion.result);
+  worker_->buffers().block(body_).commit(received);
+  body_remaining_ -= received;
+  downstream_->set_deadline(worker_->now_ns() + worker_->timeouts().body);
+  if (body_remaining_ > 0) {
+    receive_more_directly();
+    return;
+  }
+  body_complete();
+}
+
+void Exchange::body_complete() {
+  body_received_ = true;
+  awaiting_direct_ = false;
+  downstream_->clear_deadline();
+  if (!downstream_->stream().receive_wanted()) downstream_->stream().resume_receive();  // to see the client leave
+  const Opened opened = reopen();
+  // The verdict was `allowed`, and the policy is the exchange's own: the choice is the same as before.
+  const gateway::Admission admission =
+      gateway::admit(*policy_, opened.entry, gateway::Verdict::allowed, identity_, opened.head);
+  ASSERT(admission.refusal == gateway::Refusal::none);
+  start(opened.head, opened.entry, admission.credential);
+}
+
+// Nothing of the body has come and everything that is at hand was consumed: now the client may wait for a word.
+void Exchange::on_input_consumed() {
+  if (!std::exchange(continue_wanted_, false) || state_ != State::body) return;
+  downstream_->stream().queue({kContinue, kNoBufferId});
+  worker_->flush_later(*downstream_);
+}
+
+// --- the start ---
+
+void Exchange::start(const wire::RequestHead& head, const gateway::Entry& entry,
+                     const gateway::Credential& credential) {
+  state_ = State::acquiring;
+  const gateway::Caller caller = gateway::identify_caller(head);
+  client_index_ = caller.client_index;
+  if (kind_ == gateway::RouteKind::bridged) {
+    if (!read_request(head)) return;
+    if (worker_->request_facts().insert_usage) insert_usage();
+  }
+  request_bytes_ = body_ == kNoBufferId ? 0 : worker_->buffers().block(body_).size();
+  if (kind_ == gateway::RouteKind::bridged && !journal_start(entry, caller)) {
+    refuse(gateway::Refusal::journal_full);
+    return;
+  }
+  write_upstream_head(head, entry, credential);
+  worker_->buffers().release(std::exchange(saved_head_, kNoBufferId));
+  acquire(false);
+}
+
+// False: refused.
+bool Exchange::read_request(const wire::RequestHead& head) {
+  reader::RequestFacts& facts = worker_->request_facts();
+  if (body_ == kNoBufferId || worker_->buffers().block(body_).empty()) {
+    refuse(gateway::Refusal::empty_body);
+    return false;
+  }
+  worker_->request_reader().read(reader_api(api_), worker_->buffers().block(body_),
+                                 value_of(head, wire::HeaderName::content_encoding), facts);
+  const auto refuse_at = [&](gateway::Refusal refusal) {
+    char detail[160];
+    const auto end = fmt::format_to_n(detail, sizeof detail, "{} at byte {}", facts.error, facts.error_offset);
+    refuse(refusal, {detail, std::min(end.size, sizeof detail)});
+    return false;
+  };
+  switch (facts.status) {
+    case reader::BodyStatus::ok:
+      return true;
+    case reader::BodyStatus::unreadable:
+      request_unreadable_ = true;
+      return true;
+    case reader::BodyStatus::empty:
+      refuse(gateway::Refusal::empty_body);
+      return false;
+    case reader::BodyStatus::invalid_json:
+      return refuse_at(gateway::Refusal::invalid_json);
+    case reader::BodyStatus::not_an_object:
+      return refuse_at(gateway::Refusal::body_not_an_object);
+  }
+  return false;
+}
+
+// The one edit of a body (spec section 4): without it a Chat provider reports no usage of a stream.
+void Exchange::insert_usage() {
+  const reader::RequestFacts& facts = worker_->request_facts();
+  BufferPool& buffers = worker_->buffers();
+  const std::string_view before = buffers.block(body_).view();
+  const BufferId edited = buffers.acquire(before.size() + facts.insert_text.size());
+  ByteBuffer& bytes = buffers.block(edited);
+  bytes.append(before.substr(0, facts.insert_offset));
+  bytes.append(facts.insert_text);
+  bytes.append(before.substr(facts.insert_offset));
+  buffers.release(std::exchange(body_, edited));
+  withhold_ = true;
+}
+
+gateway::RuleValues Exchange::rule_values(const wire::RequestHead& head) {
+  gateway::RuleValues values;
+  values.initiator_id = identity_.initiator_id();
+  values.username = identity_.username();
+  values.interception_id = {id_text_.data(), id_text_.size()};
+  values.request_id = request_id_.empty() ? values.interception_id : request_id_.view();
+  // The address costs a system call, once for a connection: only where something may ask for it.
+  if (kind_ == gateway::RouteKind::passthrough || !policy_->config.rules.empty()) {
+    values.client_address = downstream_->client_address();
+  }
+  values.client_host = value_of(head, wire::HeaderName::host);
+  values.client_tls = downstream_->listener().tls;
+  values.client_index = client_index_;
+  return values;
+}
+
+void Exchange::write_upstream_head(const wire::RequestHead& head, const gateway::Entry& entry,
+                                   const gateway::Credential& credential) {
+  BufferPool& buffers = worker_->buffers();
+  upstream_head_ = buffers.acquire(4096);
+  const gateway::UpstreamRequest request{.head = &head,
+                                         .provider = provider_,
+                                         .path = entry.route.upstream_path,
+                                         .query = entry.target.query,
+                                         .has_query = entry.target.has_query,
+                                         .credential = &credential,
+                                         .has_body = request_framing_ != wire::BodyFraming::none ||
+                                                     method_ == wire::Method::post || method_ == wire::Method::put,
+                                         .body_size = request_bytes_};
+  program_ = &policy_->rules->program(
+      {.provider_index = provider_->index, .mode = mode_, .kind = kind_, .api = api_, .credential = credential.kind});
+  gateway::write_request_head(*program_, rule_values(head), request, buffers.block(upstream_head_));
+}
+
+// --- upstream ---
+
+void Exchange::acquire(bool fresh) {
+  state_ = State::acquiring;
+  Origin* origin = worker_->origin(held_->snapshot->provider_origins[provider_->index]);
+  ASSERT(origin != nullptr);
+  if (Upstream* ready = origin->acquire(*this, fresh); ready != nullptr) on_upstream_ready(*ready);
+}
+
+void Exchange::on_upstream_ready(Upstream& upstream) {
+  upstream_ = &upstream;
+  state_ = State::sending;
+  attempts_++;
+  // The head and body stay ours too: a connection that dies before one byte of an answer is tried once more.
+  BufferPool& buffers = worker_->buffers();
+  buffers.retain(upstream_head_);
+  upstream.stream().queue({buffers.block(upstream_head_).view(), upstream_head_});
+  if (request_bytes_ > 0) {
+    buffers.retain(body_);
+    upstream.stream().queue({buffers.block(body_).view(), body_});
+  }
+  upstream.stream().flush();
+  upstream.set_deadline(worker_->now_ns() + worker_->timeouts().answer);
+}
+
+void Exchange::on_upstream_failed(UpstreamFault fault, std::string_view why) {
+  upstream_ = nullptr;
+  switch (fault) {
+    case UpstreamFault::timeout:
+      no_answer(gateway::Refusal::upstream_timeout, why, record::ErrorType::timeout);
+      return;
+    case UpstreamFault::no_address:
+    case UpstreamFault::connect:
+    case UpstreamFault::tls:
+      no_answer(gateway::Refusal::upstream_unreachable, why, record::ErrorType::network);
+      return;
+  }
+}
+
+// --- refusals and the client's end ---
+
+void Exchange::refuse(gateway::Refusal refusal, std::string_view detail, std::string_view allow) {
+  ASSERT(state_ != State::relaying && state_ != State::finishing && state_ != State::over);
+  if (state_ == State::authorizing) worker_->authorizer().forget(*this);
+  if (refusal == gateway::Refusal::route_not_supported || refusal == gateway::Refusal::method_not_allowed) {
+    detail = route_text_.view();
+  }
+  const bool close = !keep_alive_ || worker_->draining() || refusal == gateway::Refusal::shutting_down ||
+                     refusal == gateway::Refusal::body_too_large || refusal == gateway::Refusal::malformed_target ||
+                     refusal == gateway::Refusal::request_timeout || (expect_continue_ && !body_received_) ||
+                     downstream_->must_close();
+  if (!body_received_ && !close) downstream_->discard_rest(request_framing_, body_remaining_, request_decoder_);
+  downstream_->answer_queued(close);
+  const bool saturated = refusal == gateway::Refusal::journal_full || refusal == gateway::Refusal::overloaded;
+  const gateway::RefusalAnswer answer{
+      .refusal = refusal,
+      .shape = shape_,
+      .detail = detail,
+      .request_id = request_id_.empty() ? std::string_view(id_text_.data(), id_text_.size()) : request_id_.view(),
+      .interception_id = begun_ ? std::string_view(id_text_.data(), id_text_.size()) : std::string_view(),
+      .allow = allow,
+      .retry_after_s = saturated ? 1u : 0u,
+      .head_request = method_ == wire::Method::head,
+      .close = downstream_->must_close()};
+  BufferPool& buffers = worker_->buffers();
+  const BufferId id = buffers.acquire(1024);
+  gateway::write_refusal(answer, buffers.block(id));
+  downstream_->stream().queue({buffers.block(id).view(), id});
+  worker_->count_refusal();
+  if (!entry_logged_) log_refusal(refusal, detail);
+  state_ = State::finishing;
+  downstream_->clear_deadline();
+  worker_->flush_later(*downstream_);
+}
+
+void Exchange::on_request_timeout() {
+  if (state_ == State::body) refuse(gateway::Refusal::request_timeout, "the body stopped coming");
+}
+
+void Exchange::on_client_stalled() {
+  if (state_ == State::over) return;
+  fail_with(record::Outcome::client_disconnected, record::ErrorType::timeout, "the client stopped reading");
+  end_now();
+  downstream_->abort();
+}
+
+void Exchange::on_client_gone(io::Code code) {
+  if (state_ == State::over) return;
+  fail_with(record::Outcome::client_disconnected, record::ErrorType::none,
+            code == io::Code::ended ? std::string_view() : io::text(code));
+  end_now();
+}
+
+void Exchange::on_drain_deadline() {
+  if (state_ == State::over) return;
+  fail_with(record::Outcome::gateway_error, record::ErrorType::timeout,
+            "the gateway was shut down before the answer ended");
+  end_now();
+  downstream_->abort();
+}
+
+// Whatever the state: nothing more goes to the client.
+void Exchange::end_now() {
+  if (state_ == State::authorizing) worker_->authorizer().forget(*this);
+  if (reading_) finish_reading(false);
+  let_upstream_go(false);
+  record_end();
+}
+
+void Exchange::on_answer_sent() {
+  Downstream& downstream = *downstream_;
+  record_end();
+  downstream.exchange_over();
+}
+
+void Exchange::on_room() {
+  if (!upstream_paused_ || upstream_ == nullptr) return;
+  upstream_paused_ = false;
+  upstream_->stream().resume_receive();
+  upstream_->set_deadline(worker_->now_ns() + worker_->timeouts().stream);
+}
+
+void Exchange::throttle() {
+  if (upstream_paused_ || upstream_ == nullptr || !downstream_->stream().over_high_mark()) return;
+  // Reading from upstream pauses because the client does not keep up; the client's own deadline watches now.
+  upstream_paused_ = true;
+  upstream_->clear_deadline();
+  upstream_->stream().pause_receive();
+}
+
+}  // namespace weir::proxy

@@ -1,0 +1,456 @@
+// The answer: its head, the relay of its body, its end or its break.
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "proxy/downstream.h"
+#include "proxy/exchange.h"
+#include "proxy/worker.h"
+
+namespace weir::proxy {
+
+namespace {
+
+constexpr std::string_view kLastChunk = "0\r\n\r\n";
+constexpr std::string_view kLineEnd = "\r\n";
+// An answer's head: providers send some 2 KB.
+constexpr size_t kAnswerHeadMax = 64 * 1024;
+
+bool is_event_stream(const wire::ResponseHead& head) {
+  const wire::Header* type = head.find(wire::HeaderName::content_type);
+  constexpr std::string_view kStream = "text/event-stream";
+  if (type == nullptr || type->value.size() < kStream.size()) return false;
+  if (!wire::equals_ignoring_case(type->value.substr(0, kStream.size()), kStream)) return false;
+  const std::string_view rest = type->value.substr(kStream.size());
+  return rest.empty() || rest.front() == ';' || rest.front() == ' ' || rest.front() == '\t';
+}
+
+reader::RequestApi reader_api(gateway::Api api) {
+  if (api == gateway::Api::chat_completions) return reader::RequestApi::chat_completions;
+  if (api == gateway::Api::responses) return reader::RequestApi::responses;
+  return reader::RequestApi::messages;
+}
+
+}  // namespace
+
+void Exchange::on_upstream_data(const Piece& piece) {
+  if (!answer_byte_seen_) {
+    answer_byte_seen_ = true;
+    // The request can no longer be sent again: its memory is free, unless some of it is still on its way.
+    BufferPool& buffers = worker_->buffers();
+    buffers.release(std::exchange(body_, kNoBufferId));
+    buffers.release(std::exchange(upstream_head_, kNoBufferId));
+  }
+  switch (state_) {
+    case State::sending:
+      on_answer_head(piece);
+      break;
+    case State::relaying:
+      upstream_->set_deadline(worker_->now_ns() + worker_->timeouts().stream);
+      relay(piece);
+      break;
+    case State::idle:
+    case State::head:
+    case State::authorizing:
+    case State::body:
+    case State::acquiring:
+    case State::finishing:
+    case State::over:
+      worker_->buffers().release(piece.buffer);
+      return;
+  }
+  if (state_ == State::relaying) throttle();
+  worker_->flush_later(*downstream_);
+}
+
+// --- the head ---
+
+void Exchange::on_answer_head(const Piece& piece) {
+  BufferPool& buffers = worker_->buffers();
+  Piece whole = piece;
+  if (answer_head_ != kNoBufferId) {
+    ByteBuffer& kept = buffers.block(answer_head_);
+    kept.append(piece.bytes);
+    buffers.release(piece.buffer);
+    whole = {kept.view(), std::exchange(answer_head_, kNoBufferId)};
+  }
+  while (state_ == State::sending) {
+    wire::ResponseHead& head = worker_->response_head();
+    const wire::HeadResult result =
+        wire::parse_response_head(whole.bytes, std::min(answer_head_seen_, whole.bytes.size()), kAnswerHeadMax, head);
+    if (result.status == wire::HeadStatus::invalid) {
+      buffers.release(whole.buffer);
+      let_upstream_go(false);
+      no_answer(gateway::Refusal::upstream_bad_answer, wire::describe(result.fault), record::ErrorType::network);
+      return;
+    }
+    if (result.status == wire::HeadStatus::need_more) {
+      keep_answer_head(whole);
+      return;
+    }
+    answer_head_seen_ = 0;
+    whole.bytes.remove_prefix(result.size);
+    if (head.status >= 200) {
+      start_answer(head, !whole.bytes.empty());
+    } else if (head.status == 101) {
+      buffers.release(whole.buffer);
+      let_upstream_go(false);
+      no_answer(gateway::Refusal::upstream_bad_answer, "it changed to another protocol", record::ErrorType::network);
+      return;
+    } else if (head.status != 100 && !http_1_0_) {  // 100 answers nobody: the body was sent without waiting
+      queue_head(head, gateway::AnswerFraming::as_is);
+    }
+  }
+  if (state_ == State::relaying && !whole.bytes.empty()) {
+    relay(whole);
+  } else {
+    buffers.release(whole.buffer);
+  }
+}
+
+// The part of a head that has come waits in a block; a receive buffer must not wait.
+void Exchange::keep_answer_head(const Piece& piece) {
+  BufferPool& buffers = worker_->buffers();
+  answer_head_seen_ = piece.bytes.size();
+  if (piece.bytes.empty()) {
+    buffers.release(piece.buffer);
+    return;
+  }
+  answer_head_ = buffers.acquire(piece.bytes.size());
+  buffers.block(answer_head_).append(piece.bytes);
+  buffers.release(piece.buffer);
+}
+
+void Exchange::queue_head(const wire::ResponseHead& head, gateway::AnswerFraming framing) {
+  BufferPool& buffers = worker_->buffers();
+  const BufferId id = buffers.acquire(4096);
+  const bool bridged = kind_ == gateway::RouteKind::bridged;
+  const bool final = head.status >= 200;
+  const bool has_length = head.find(wire::HeaderName::content_length) != nullptr;
+  gateway::RuleValues values;
+  values.initiator_id = identity_.initiator_id();
+  values.username = identity_.username();
+  values.interception_id = {id_text_.data(), id_text_.size()};
+  values.request_id = request_id_.empty() ? values.interception_id : request_id_.view();
+  values.client_index = client_index_;
+  if (!policy_->config.rules.empty()) values.client_address = downstream_->client_address();
+  gateway::write_response_head(*program_, values,
+                               {.head = &head,
+                                .framing = framing,
+                                .content_length = head.content_length,
+                                .write_content_length = final && has_length && framing == gateway::AnswerFraming::as_is,
+                                .close = final && downstream_->must_close(),
+                                .http_1_0 = http_1_0_,
+                                .interception_id = bridged && final ? values.interception_id : std::string_view()},
+                               buffers.block(id));
+  downstream_->stream().queue({buffers.block(id).view(), id});
+}
+
+void Exchange::start_answer(const wire::ResponseHead& head, bool more_follows) {
+  state_ = State::relaying;
+  upstream_status_ = head.status;
+  if (const wire::Header* id = head.find(wire::HeaderName::request_id); id != nullptr) {
+    upstream_request_id_.set(id->value);
+  } else if (const wire::Header* other = head.find(wire::HeaderName::x_request_id); other != nullptr) {
+    upstream_request_id_.set(other->value);
+  }
+  answer_keep_alive_ = head.keep_alive;
+  answer_framing_ = wire::body_framing(head, method_);
+  answer_remaining_ = answer_framing_ == wire::BodyFraming::length ? head.content_length : 0;
+  stream_ = is_event_stream(head);
+  const wire::Header* encoding = head.find(wire::HeaderName::content_encoding);
+  encoded_ = encoding != nullptr && !wire::equals_ignoring_case(encoding->value, "identity");
+  set_up_reading(head, encoded_ ? encoding->value : std::string_view());
+
+  // A stream is always framed so that it can be ended with an error event: its length, if it has one, is not promised.
+  const bool reframed = answer_framing_ == wire::BodyFraming::chunked ||
+                        answer_framing_ == wire::BodyFraming::until_close ||
+                        (answer_framing_ == wire::BodyFraming::length && (stream_ || withhold_));
+  out_framing_ = !reframed   ? gateway::AnswerFraming::as_is
+                 : http_1_0_ ? gateway::AnswerFraming::close
+                             : gateway::AnswerFraming::chunked;
+  const bool close = !keep_alive_ || out_framing_ == gateway::AnswerFraming::close || worker_->draining();
+  downstream_->answer_queued(close);
+  queue_head(head, out_framing_);
+  upstream_->set_deadline(worker_->now_ns() + worker_->timeouts().stream);
+  const bool empty = answer_framing_ == wire::BodyFraming::none ||
+                     (answer_framing_ == wire::BodyFraming::length && answer_remaining_ == 0);
+  if (!empty) return;
+  if (more_follows) answer_keep_alive_ = false;  // nobody asked for that
+  answer_ended();
+}
+
+void Exchange::set_up_reading(const wire::ResponseHead& head, std::string_view encoding) {
+  if (kind_ != gateway::RouteKind::bridged || method_ == wire::Method::head) return;
+  if (!reader_) reader_ = std::make_unique<reader::AnswerReader>();
+  reader_->reset({.api = reader_api(api_),
+                  .stream = stream_,
+                  .status = head.status,
+                  .content_encoding = encoding,
+                  .want_tools = provider_->record.tools != gateway::Recording::off,
+                  .want_thoughts = provider_->record.thoughts != gateway::Recording::off});
+  reading_ = true;
+  // What was asked for in the client's name is taken out again; only a stream of events has such a chunk.
+  withhold_ = withhold_ && stream_ && !encoded_;
+  if (withhold_) withholder_.reset();
+}
+
+// --- the body ---
+
+void Exchange::relay(const Piece& piece) {
+  if (first_byte_us_ < 0) {
+    first_byte_us_ = static_cast<int64_t>((worker_->now_ns() - head_complete_ns_) / kNsPerUs);
+  }
+  switch (answer_framing_) {
+    case wire::BodyFraming::length:
+      relay_length(piece);
+      break;
+    case wire::BodyFraming::chunked:
+      relay_chunks(piece);
+      break;
+    case wire::BodyFraming::until_close:
+      read_payload(piece.bytes);
+      forward(piece.bytes, piece.buffer);
+      break;
+    case wire::BodyFraming::none:
+      break;
+  }
+  worker_->buffers().release(piece.buffer);
+}
+
+void Exchange::relay_length(const Piece& piece) {
+  const auto size = static_cast<size_t>(std::min<uint64_t>(piece.bytes.size(), answer_remaining_));
+  const std::string_view payload = piece.bytes.substr(0, size);
+  answer_remaining_ -= size;
+  read_payload(payload);
+  forward(payload, piece.buffer);
+  if (answer_remaining_ > 0) return;
+  if (piece.bytes.size() > size) answer_keep_alive_ = false;  // it says more than it announced
+  answer_ended();
+}
+
+// Whole chunks go on as they came. A chunk of which only a part is here is framed anew: nothing is promised to the
+// client that has not arrived, so that a stream can be ended properly at any byte.
+void Exchange::relay_chunks(const Piece& piece) {
+  const bool verbatim = out_framing_ == gateway::AnswerFraming::chunked && !withhold_;
+  std::string_view run;
+  const auto send_run = [&] {
+    if (!run.empty()) forward_raw(run, piece.buffer);
+    run = {};
+  };
+  size_t offset = 0;
+  for (;;) {
+    const wire::ChunkDecoder::Piece chunk = answer_decoder_.next(piece.bytes, offset);
+    switch (chunk.kind) {
+      case wire::ChunkDecoder::Kind::data:
+        read_payload(chunk.payload);
+        if (!verbatim || chunk.raw.empty()) {
+          send_run();
+          forward(chunk.payload, piece.buffer);
+          continue;
+        }
+        response_bytes_ += chunk.payload.size();
+        if (!run.empty() && run.data() + run.size() == chunk.raw.data()) {
+          run = {run.data(), run.size() + chunk.raw.size()};
+        } else {
+          send_run();
+          run = chunk.raw;
+        }
+        continue;
+      case wire::ChunkDecoder::Kind::need_more:
+        send_run();
+        if (withhold_) flush_withheld();
+        return;
+      case wire::ChunkDecoder::Kind::invalid:
+        send_run();
+        answer_broken(wire::describe(chunk.fault), record::ErrorType::network);
+        return;
+      case wire::ChunkDecoder::Kind::end:
+        send_run();
+        if (offset < piece.bytes.size()) answer_keep_alive_ = false;
+        answer_ended();
+        return;
+    }
+  }
+}
+
+// Bytes of the body, in the framing that the client has.
+void Exchange::forward(std::string_view payload, BufferId buffer) {
+  if (payload.empty()) return;
+  if (withhold_) {
+    if (withheld_ == kNoBufferId) withheld_ = worker_->buffers().acquire(payload.size());
+    withholder_.feed(payload, worker_->buffers().block(withheld_));
+    if (answer_framing_ != wire::BodyFraming::chunked) flush_withheld();
+    return;
+  }
+  response_bytes_ += payload.size();
+  forward_framed(payload, buffer);
+}
+
+void Exchange::forward_framed(std::string_view payload, BufferId buffer) {
+  Stream& client = downstream_->stream();
+  const bool chunked = out_framing_ == gateway::AnswerFraming::chunked;
+  if (chunked) {
+    std::array<char, Segment::kSmallMax> line;
+    client.queue_small({line.data(), wire::write_chunk_line(payload.size(), line.data())});
+  }
+  if (buffer != kNoBufferId) worker_->buffers().retain(buffer);
+  client.queue({payload, buffer});
+  if (chunked) client.queue({kLineEnd, kNoBufferId});
+}
+
+void Exchange::forward_raw(std::string_view raw, BufferId buffer) {
+  worker_->buffers().retain(buffer);
+  downstream_->stream().queue({raw, buffer});
+}
+
+// What the withholder has let through since, as one chunk.
+void Exchange::flush_withheld() {
+  if (withheld_ == kNoBufferId) return;
+  BufferPool& buffers = worker_->buffers();
+  const std::string_view bytes = buffers.block(withheld_).view();
+  if (!bytes.empty()) {
+    response_bytes_ += bytes.size();
+    forward_framed(bytes, withheld_);
+  }
+  buffers.release(std::exchange(withheld_, kNoBufferId));
+}
+
+void Exchange::end_withholding() {
+  if (!withhold_) return;
+  if (withheld_ == kNoBufferId) withheld_ = worker_->buffers().acquire(0);
+  withholder_.finish(worker_->buffers().block(withheld_));
+  flush_withheld();
+}
+
+void Exchange::read_payload(std::string_view payload) {
+  if (reading_) reader_->feed(payload);
+}
+
+// --- the end ---
+
+// The answer has come to the end of its framing.
+void Exchange::answer_ended() {
+  const bool event_end = finish_reading(true);
+  bool whole = true;
+  if (stream_ && !event_end && kind_ == gateway::RouteKind::bridged && upstream_status_ < 400) {
+    // An orderly end of the connection is no end of the stream: the client must not take it for a success.
+    fail_with(record::Outcome::upstream_error, record::ErrorType::network, "the stream ended before its last event");
+    whole = end_stream_with_error("the provider ended the stream before its last event");
+  } else {
+    end_withholding();
+  }
+  if (whole && out_framing_ == gateway::AnswerFraming::chunked) downstream_->stream().queue({kLastChunk, kNoBufferId});
+  let_upstream_go(answer_keep_alive_ && answer_framing_ != wire::BodyFraming::until_close);
+  judge_status();
+  state_ = State::finishing;
+  worker_->flush_later(*downstream_);
+}
+
+// The answer was cut: by a reset, a time-out, a broken framing.
+void Exchange::answer_broken(std::string_view why, record::ErrorType type) {
+  finish_reading(false);
+  fail_with(record::Outcome::upstream_error, type, why);
+  let_upstream_go(false);
+  const std::string_view said =
+      type == record::ErrorType::timeout ? "the provider stopped sending" : "the connection to the provider was lost";
+  if (stream_ && kind_ == gateway::RouteKind::bridged && out_framing_ != gateway::AnswerFraming::as_is) {
+    if (end_stream_with_error(said) && out_framing_ == gateway::AnswerFraming::chunked) {
+      downstream_->stream().queue({kLastChunk, kNoBufferId});
+    }
+  } else {
+    // The framing stays unfinished and the connection ends: the client sees the cut.
+    downstream_->answer_queued(true);
+  }
+  state_ = State::finishing;
+  worker_->flush_later(*downstream_);
+}
+
+// False: nothing can be said inside a compressed stream; its framing stays unfinished.
+bool Exchange::end_stream_with_error(std::string_view why) {
+  if (encoded_) {
+    downstream_->answer_queued(true);
+    return false;
+  }
+  end_withholding();
+  BufferPool& buffers = worker_->buffers();
+  const BufferId id = buffers.acquire(1024);
+  const std::string_view request_id =
+      request_id_.empty() ? std::string_view(id_text_.data(), id_text_.size()) : request_id_.view();
+  gateway::write_stream_error(api_, why, request_id, open_line_ends_, buffers.block(id));
+  forward_framed(buffers.block(id).view(), id);
+  buffers.release(id);
+  return true;
+}
+
+// True if the API's last event was seen, or the answer is no stream.
+bool Exchange::finish_reading(bool complete) {
+  if (!std::exchange(reading_, false)) return true;
+  open_line_ends_ = reader_->open_line_ends();
+  const reader::AnswerEnd end = reader_->finish(complete, *this);
+  if (end.failed) {
+    const bool in_stream = upstream_status_ < 400;
+    const record::ErrorType type = in_stream ? error_type_of(end.error_status) : error_type_of(upstream_status_);
+    fail_with(record::Outcome::upstream_error, type, end.error_message);
+    provider_error_.set(end.error_type);
+    // The stream has said that it failed; nothing is to be added.
+    return true;
+  }
+  if (end.unreadable && upstream_status_ < 400 && error_type_ == record::ErrorType::none) {
+    error_type_ = record::ErrorType::unreadable;
+  }
+  return end.stream_ended;
+}
+
+void Exchange::let_upstream_go(bool reusable) {
+  Upstream* upstream = std::exchange(upstream_, nullptr);
+  upstream_paused_ = false;
+  if (upstream == nullptr) {
+    if (state_ == State::acquiring) worker_->forget_user(*this);
+    return;
+  }
+  if (reusable) {
+    upstream->release();
+  } else {
+    upstream->abandon();
+  }
+}
+
+void Exchange::on_upstream_ended(bool orderly, std::string_view why) {
+  Upstream* upstream = std::exchange(upstream_, nullptr);  // it closes itself
+  upstream_paused_ = false;
+  if (state_ == State::sending) {
+    // A kept connection can close just as a request is sent on it: not one byte of an answer means not one was worked
+    // on.
+    if (!answer_byte_seen_ && upstream != nullptr && upstream->reused() && attempts_ == 1) {
+      acquire(true);
+      return;
+    }
+    no_answer(gateway::Refusal::upstream_no_answer, orderly ? std::string_view("connection closed") : why,
+              record::ErrorType::network);
+  } else if (state_ == State::relaying) {
+    if (answer_framing_ == wire::BodyFraming::until_close && orderly) {
+      answer_ended();
+    } else {
+      answer_broken(orderly ? std::string_view("the connection ended inside the answer") : why,
+                    record::ErrorType::network);
+    }
+  }
+}
+
+void Exchange::on_upstream_timeout() {
+  upstream_ = nullptr;  // it closes itself
+  upstream_paused_ = false;
+  if (state_ == State::sending) {
+    no_answer(gateway::Refusal::upstream_timeout, "no answer began", record::ErrorType::timeout);
+  } else if (state_ == State::relaying) {
+    answer_broken("the answer stopped", record::ErrorType::timeout);
+  }
+}
+
+void Exchange::no_answer(gateway::Refusal refusal, std::string_view why, record::ErrorType type) {
+  fail_with(record::Outcome::upstream_error, type, why);
+  refuse(refusal, why);
+}
+
+}  // namespace weir::proxy

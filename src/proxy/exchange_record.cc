@@ -1,0 +1,221 @@
+// Records and log lines of an exchange.
+#include <algorithm>
+
+#include "proxy/downstream.h"
+#include "proxy/exchange.h"
+#include "proxy/worker.h"
+
+namespace weir::proxy {
+
+record::ErrorType error_type_of(uint16_t status) {
+  switch (status) {
+    case 400:
+    case 404:
+    case 413:
+    case 422:
+      return record::ErrorType::bad_request;
+    case 401:
+    case 403:
+      return record::ErrorType::unauthorized;
+    case 429:
+      return record::ErrorType::rate_limited;
+    case 503:
+    case 529:
+      return record::ErrorType::overloaded;
+    case 408:
+    case 504:
+      return record::ErrorType::timeout;
+    default:
+      return status >= 500 && status < 600 ? record::ErrorType::server_error : record::ErrorType::unknown;
+  }
+}
+
+std::string length_only(uint64_t size) {
+  return fmt::format("[{} bytes]", size);
+}
+
+// False: the journal has no room; nothing was written.
+bool Exchange::journal_start(const gateway::Entry& entry, const gateway::Caller& caller) {
+  const reader::RequestFacts& facts = worker_->request_facts();
+  const std::string_view id(id_text_.data(), id_text_.size());
+  record::Start start;
+  start.id = id_;
+  start.started_at = worker_->now_us();
+  start.initiator_id = identity_.initiator_id();
+  start.username = identity_.username();
+  start.api_key_id = identity_.api_key_id();
+  start.provider = provider_->name;
+  start.provider_type = gateway::text(provider_->type);
+  start.route = gateway::text(api_);
+  start.model = facts.model;
+  start.streaming = facts.streaming;
+  start.client = caller.client;
+  start.user_agent = caller.user_agent;
+  start.session_id =
+      caller.session_id.empty() && caller.claude_code ? std::string_view(facts.metadata_session_id) : caller.session_id;
+  start.agent_id = caller.agent_id;
+  start.parent_agent_id = caller.parent_agent_id;
+  start.correlating_tool_call_id = facts.correlating_tool_call_id;
+  start.auth_mode = gateway::text(mode_);
+  start.auth_delegated = entry.delegated;
+  start.source = downstream_->listener().name;
+  start.request_id = request_id_.empty() ? id : request_id_.view();
+  start.credential_kind = gateway::text(credential_kind_);
+  start.credential_hint = {hint_.data(), hint_size_};
+  start.credential_length = credential_length_;
+  start.request_bytes = request_bytes_;
+  record::JournalWriter& journal = worker_->journal();
+  if (!journal.begin(start)) return false;
+  begun_ = true;
+  if (facts.has_prompt && provider_->record.prompts != gateway::Recording::off) {
+    const bool full = provider_->record.prompts == gateway::Recording::full;
+    const std::string length = full ? std::string() : length_only(facts.prompt_size);
+    journal.add(record::UserPrompt{.id = id_,
+                                   .prompt = full ? std::string_view(facts.prompt) : std::string_view(length),
+                                   .truncated = facts.prompt_truncated,
+                                   .created_at = start.started_at});
+  }
+  return true;
+}
+
+void Exchange::on_usage(const reader::Usage& usage) {
+  if (!begun_) return;
+  worker_->journal().add(record::TokenUsage{.id = id_,
+                                            .response_id = usage.response_id,
+                                            .input = usage.input,
+                                            .output = usage.output,
+                                            .cache_read = usage.cache_read,
+                                            .cache_write = usage.cache_write,
+                                            .extra = usage.extra,
+                                            .created_at = worker_->now_us()});
+}
+
+void Exchange::on_tool(const reader::Tool& tool) {
+  if (!begun_ || provider_->record.tools == gateway::Recording::off) return;
+  const bool full = provider_->record.tools == gateway::Recording::full;
+  const std::string length = full ? std::string() : length_only(tool.arguments_size);
+  worker_->journal().add(record::ToolUsage{.id = id_,
+                                           .response_id = tool.response_id,
+                                           .tool_call_id = tool.tool_call_id,
+                                           .tool = tool.name,
+                                           .arguments = full ? tool.arguments : std::string_view(length),
+                                           .truncated = tool.truncated,
+                                           .server_url = {},
+                                           .error = {},
+                                           .created_at = worker_->now_us()});
+}
+
+void Exchange::on_thought(const reader::Thought& thought) {
+  if (!begun_ || provider_->record.thoughts == gateway::Recording::off) return;
+  const bool full = provider_->record.thoughts == gateway::Recording::full;
+  const std::string length = full ? std::string() : length_only(thought.content_size);
+  worker_->journal().add(record::ModelThought{.id = id_,
+                                              .source = thought.source,
+                                              .content = full ? thought.content : std::string_view(length),
+                                              .truncated = thought.truncated,
+                                              .created_at = worker_->now_us()});
+}
+
+// The first reason wins.
+void Exchange::fail_with(record::Outcome outcome, record::ErrorType type, std::string_view message) {
+  if (failed_) return;
+  failed_ = true;
+  outcome_ = outcome;
+  error_type_ = type;
+  error_message_.set(message);
+}
+
+// The answer is complete: what its status says, if nothing else has been said.
+void Exchange::judge_status() {
+  if (upstream_status_ >= 400) fail_with(record::Outcome::upstream_error, error_type_of(upstream_status_), {});
+  if (!failed_ && request_unreadable_ && error_type_ == record::ErrorType::none) {
+    error_type_ = record::ErrorType::unreadable;
+  }
+}
+
+void Exchange::record_end() {
+  if (state_ == State::over) return;
+  state_ = State::over;
+  log_end();
+  if (begun_) {
+    worker_->journal().end({.id = id_,
+                            .ended_at = worker_->now_us(),
+                            .upstream_status = upstream_status_,
+                            .upstream_request_id = upstream_request_id_.view(),
+                            .outcome = outcome_,
+                            .error_type = error_type_,
+                            .error_message = error_message_.view(),
+                            .attempts = attempts_,
+                            .first_byte_us = first_byte_us_,
+                            .response_bytes = response_bytes_});
+  }
+  worker_->release_later(*this);
+}
+
+// --- the log ---
+
+void Exchange::log_entry_refusal(const gateway::Entry& entry) {
+  entry_logged_ = true;
+  const gateway::RefusalRow& row = gateway::row(entry.refusal);
+  const std::string_view message = entry.log_message.empty() ? row.text : entry.log_message;
+  worker_->log().log(
+      entry.warn ? LogLevel::warn : LogLevel::info, message,
+      {{"status", row.status},
+       {"route", route_text_.view()},
+       {"request_id", request_id_.empty() ? std::string_view(id_text_.data(), id_text_.size()) : request_id_.view()},
+       {"source", downstream_->listener().name},
+       {"client", downstream_->client_address()}});
+}
+
+void Exchange::log_refusal(gateway::Refusal refusal, std::string_view detail) {
+  const gateway::RefusalRow& row = gateway::row(refusal);
+  if (failed_) return;  // an exchange that failed upstream has its own line at the end
+  const LogLevel level = row.fault == gateway::Fault::gateway ? LogLevel::error : LogLevel::warn;
+  worker_->log().log(
+      level, "request refused",
+      {{"reason", row.symbol},
+       {"status", row.status},
+       {"detail", detail},
+       {"provider", provider_ != nullptr ? std::string_view(provider_->name) : std::string_view()},
+       {"route", route_text_.view()},
+       {"request_id", request_id_.empty() ? std::string_view(id_text_.data(), id_text_.size()) : request_id_.view()},
+       {"source", downstream_->listener().name},
+       {"auth_mode", gateway::text(mode_)},
+       {"auth_delegated", delegated_},
+       {"initiator_id", identity_.initiator_id()},
+       {"client", downstream_->client_address()}});
+}
+
+// One line for each exchange that failed; for 401, 403 and 429 it tells whose credential it was (spec section 1).
+void Exchange::log_end() {
+  const bool credential_refused = upstream_status_ == 401 || upstream_status_ == 403 || upstream_status_ == 429;
+  if (!failed_ && !credential_refused && !worker_->log().enabled(LogLevel::debug)) return;
+  const std::string_view id(id_text_.data(), id_text_.size());
+  const bool left = outcome_ == record::Outcome::client_disconnected;
+  const LogLevel level = !failed_ && !credential_refused ? LogLevel::debug : left ? LogLevel::info : LogLevel::warn;
+  const std::string_view message = credential_refused ? "provider refused the credential"
+                                   : !failed_         ? "exchange completed"
+                                   : left             ? "client disconnected"
+                                                      : "exchange failed";
+  worker_->log().log(level, message,
+                     {{"interception_id", kind_ == gateway::RouteKind::bridged ? id : std::string_view()},
+                      {"request_id", request_id_.empty() ? id : request_id_.view()},
+                      {"provider", provider_ != nullptr ? std::string_view(provider_->name) : std::string_view()},
+                      {"route", route_text_.view()},
+                      {"status", upstream_status_},
+                      {"outcome", record::text(outcome_)},
+                      {"error_type", record::text(error_type_)},
+                      {"provider_error", provider_error_.view()},
+                      {"reason", error_message_.view()},
+                      {"auth_mode", gateway::text(mode_)},
+                      {"auth_delegated", delegated_},
+                      {"source", downstream_->listener().name},
+                      {"credential_kind", gateway::text(credential_kind_)},
+                      {"credential_hint", std::string_view(hint_.data(), hint_size_)},
+                      {"credential_length", credential_length_},
+                      {"initiator_id", identity_.initiator_id()},
+                      {"username", identity_.username()},
+                      {"attempts", attempts_}});
+}
+
+}  // namespace weir::proxy

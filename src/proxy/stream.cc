@@ -1,0 +1,337 @@
+#include "proxy/stream.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace weir::proxy {
+
+namespace {
+
+// A small piece that cannot be sent at once is copied behind the others: one slice for many events, and the receive
+// buffer (4 KiB, often with one event of 100 bytes) goes back at once.
+constexpr size_t kCoalesceMax = 1024;
+constexpr size_t kTailSize = 4096;
+// Plaintext that one SSL_write gets: four full records.
+constexpr size_t kEncryptMax = 64 * 1024;
+
+}  // namespace
+
+void Stream::open(StreamContext& context, int descriptor, io::Token token, std::unique_ptr<tls::Machine> machine) {
+  ASSERT(descriptor_ < 0 && queue_.empty());
+  context_ = &context;
+  descriptor_ = descriptor;
+  token_ = token;
+  tls_ = std::move(machine);
+  receive_wanted_ = false;
+  send_failed_ = false;
+  send_taken_back_ = false;
+  terminating_ = false;
+  close_notified_ = false;
+  fin_wanted_ = false;
+}
+
+void Stream::connect(const io::Address& address) {
+  connect_in_flight_ = true;
+  context_->engine.connect(descriptor_, address, token(StreamOp::connect));
+}
+
+bool Stream::start_handshake() {
+  if (!tls_) return true;
+  if (tls_->start() == tls::Status::failed) return false;
+  flush();
+  return true;
+}
+
+// --- receiving ---
+
+void Stream::arm_receive() {
+  if (receive_in_flight_ || sized_in_flight_ || terminating_) return;
+  receive_in_flight_ = true;
+  receive_cancelling_ = false;
+  context_->engine.receive(descriptor_, token(StreamOp::receive));
+}
+
+void Stream::resume_receive() {
+  receive_wanted_ = true;
+  arm_receive();
+}
+
+void Stream::pause_receive() {
+  receive_wanted_ = false;
+  if (receive_in_flight_ && !receive_cancelling_) {
+    receive_cancelling_ = true;
+    context_->engine.cancel(token(StreamOp::receive));
+  }
+}
+
+void Stream::receive_sized(char* data, size_t size) {
+  ASSERT(!tls_ && !receive_in_flight_ && !sized_in_flight_);
+  if (terminating_) return;
+  sized_in_flight_ = true;
+  context_->engine.receive_into(descriptor_, data, size, token(StreamOp::sized_receive));
+}
+
+Stream::Received Stream::on_receive(const io::Completion& completion) {
+  if (!completion.more) {
+    receive_in_flight_ = false;
+    receive_cancelling_ = false;
+  }
+  Piece piece;
+  if (completion.buffer != io::kNoBuffer) {
+    piece.buffer = context_->buffers.adopt(completion.buffer);
+    piece.bytes = {context_->engine.buffer_data(completion.buffer), static_cast<size_t>(completion.result)};
+  }
+  if (terminating_) {
+    context_->buffers.release(piece.buffer);
+    return {};
+  }
+  switch (completion.code) {
+    case io::Code::ok:
+      break;
+    case io::Code::cancelled:   // paused, and perhaps wanted again meanwhile
+    case io::Code::no_buffers:  // the engine starts it when buffers are back
+      if (receive_wanted_) arm_receive();
+      return {};
+    case io::Code::ended:
+    case io::Code::reset:
+    case io::Code::refused:
+    case io::Code::unreachable:
+    case io::Code::timed_out:
+    case io::Code::descriptors_full:
+    case io::Code::other:
+      return {.event = Event::failed, .piece = {}, .code = completion.code};
+  }
+  if (completion.result == 0) {
+    context_->buffers.release(piece.buffer);
+    // Without close_notify the end could be an attacker's (RFC 9112 section 9.8).
+    const bool cut = tls_ && !close_notified_;
+    return {.event = Event::ended, .piece = {}, .code = cut ? io::Code::reset : io::Code::ended};
+  }
+  if (receive_wanted_) arm_receive();
+  if (tls_) return decrypt(piece);
+  return {.event = Event::data, .piece = piece, .code = io::Code::ok};
+}
+
+Stream::Received Stream::decrypt(Piece cipher) {
+  const BufferId id = context_->buffers.acquire(cipher.bytes.size());
+  ByteBuffer& plain = context_->buffers.block(id);
+  const tls::Status status = tls_->receive(cipher.bytes, plain);
+  context_->buffers.release(cipher.buffer);
+  if (status == tls::Status::closed) close_notified_ = true;
+  flush();  // handshake messages, alerts, tickets
+  if (!plain.empty()) {
+    // An end or failure behind these bytes shows again at the socket's end.
+    return {.event = Event::data, .piece = {plain.view(), id}, .code = io::Code::ok};
+  }
+  context_->buffers.release(id);
+  switch (status) {
+    case tls::Status::ok:
+      return {};
+    case tls::Status::closed:
+      return {.event = Event::ended, .piece = {}, .code = io::Code::ended};
+    case tls::Status::failed:
+      break;
+  }
+  return {.event = Event::failed, .piece = {}, .code = io::Code::other};
+}
+
+void Stream::on_done(StreamOp op) {
+  if (op == StreamOp::connect) connect_in_flight_ = false;
+  if (op == StreamOp::sized_receive) {
+    sized_in_flight_ = false;
+    if (receive_wanted_) arm_receive();
+  }
+}
+
+// --- sending ---
+
+void Stream::queue(const Piece& piece) {
+  if (terminating_ || send_failed_ || piece.bytes.empty()) {
+    context_->buffers.release(piece.buffer);
+    return;
+  }
+  if (queue_.extend(piece)) {
+    context_->buffers.release(piece.buffer);  // the segment before has a reference already
+    return;
+  }
+  if (send_in_flight_ && piece.bytes.size() <= kCoalesceMax) {
+    queue_copy(piece.bytes);
+    context_->buffers.release(piece.buffer);
+    return;
+  }
+  queue_.push(context_->segments, piece);
+}
+
+void Stream::queue_copy(std::string_view bytes) {
+  if (terminating_ || send_failed_ || bytes.empty()) return;
+  BufferPool& buffers = context_->buffers;
+  if (tail_ != kNoBufferId) {
+    ByteBuffer& tail = buffers.block(tail_);
+    if (tail.capacity() - tail.size() < bytes.size()) {
+      buffers.release(tail_);
+      tail_ = kNoBufferId;
+    }
+  }
+  if (tail_ == kNoBufferId) tail_ = buffers.acquire(std::max(kTailSize, bytes.size()));
+  ByteBuffer& tail = buffers.block(tail_);
+  const Piece copy{{tail.data() + tail.size(), bytes.size()}, tail_};
+  tail.append(bytes);
+  if (queue_.extend(copy)) return;
+  buffers.retain(tail_);
+  queue_.push(context_->segments, copy);
+}
+
+void Stream::queue_small(std::string_view bytes) {
+  if (terminating_ || send_failed_) return;
+  queue_.push_small(context_->segments, bytes);
+}
+
+// Turns waiting plaintext into ciphertext for one send. False: TLS has failed.
+bool Stream::encrypt() {
+  BufferPool& buffers = context_->buffers;
+  if (!queue_.empty() && tls_->handshake_done()) {
+    const Segment* first = queue_.first();
+    uint64_t taken = 0;
+    tls::Status status = tls::Status::ok;
+    if (first->next == nullptr) {
+      taken = first->size;
+      status = tls_->send({first->data, first->size});
+    } else {
+      // One SSL_write for all, so that a head and its first event share a record.
+      const BufferId joined = buffers.acquire(std::min<uint64_t>(queue_.bytes(), kEncryptMax + 4096));
+      ByteBuffer& text = buffers.block(joined);
+      for (const Segment* s = first; s != nullptr && text.size() < kEncryptMax; s = s->next) {
+        text.append({s->data, s->size});
+      }
+      taken = text.size();
+      status = tls_->send(text.view());
+      buffers.release(joined);
+    }
+    queue_.consume(context_->segments, buffers, taken);
+    if (status == tls::Status::failed) return false;
+  }
+  if (tls_->outbox().empty()) return true;
+  wire_ = buffers.acquire(tls_->outbox().size());
+  std::swap(buffers.block(wire_), tls_->outbox());
+  wire_offset_ = 0;
+  wire_bytes_ = buffers.block(wire_).size();
+  return true;
+}
+
+void Stream::flush() {
+  if (send_in_flight_ || send_failed_ || terminating_ || connect_in_flight_ || descriptor_ < 0) return;
+  std::array<iovec, io::kSlicesMax> slices;
+  size_t count = 0;
+  if (tls_) {
+    if (wire_ == kNoBufferId && !encrypt()) {
+      send_failed_ = true;
+      return;
+    }
+    if (wire_ == kNoBufferId) return;
+    slices[0] = {context_->buffers.block(wire_).data() + wire_offset_, wire_bytes_};
+    count = 1;
+    sent_bytes_in_flight_ = wire_bytes_;
+  } else {
+    if (queue_.empty()) return;
+    count = queue_.gather(slices);
+    sent_bytes_in_flight_ = 0;
+    for (size_t i = 0; i < count; i++) sent_bytes_in_flight_ += slices[i].iov_len;
+  }
+  send_in_flight_ = true;
+  send_started_ns_ = context_->engine.now_ns();
+  context_->engine.send(descriptor_, {slices.data(), count}, token(StreamOp::send));
+}
+
+bool Stream::on_send(const io::Completion& completion, uint64_t now_ns) {
+  send_in_flight_ = false;
+  send_started_ns_ = now_ns;
+  const bool taken_back = std::exchange(send_taken_back_, false);
+  if (terminating_) return true;
+  if (completion.code != io::Code::ok && !(taken_back && completion.code == io::Code::cancelled)) {
+    send_failed_ = true;
+    return false;
+  }
+  const auto done = static_cast<uint64_t>(std::max(completion.result, 0));
+  if (tls_) {
+    wire_offset_ += done;
+    wire_bytes_ -= done;
+    if (wire_bytes_ == 0) {
+      context_->buffers.release(wire_);
+      wire_ = kNoBufferId;
+    }
+  } else {
+    queue_.consume(context_->segments, context_->buffers, done);
+    if (taken_back) move_waiting_to_block();
+  }
+  if (queue_.empty() && tail_ != kNoBufferId) {
+    context_->buffers.release(tail_);
+    tail_ = kNoBufferId;
+  }
+  flush();
+  if (fin_wanted_ && all_sent()) context_->engine.shutdown_send(descriptor_);
+  return !send_failed_;
+}
+
+void Stream::shutdown_send() {
+  if (terminating_ || fin_wanted_) return;
+  fin_wanted_ = true;
+  if (tls_ && tls_->handshake_done()) {
+    tls_->close();
+    flush();
+  }
+  if (all_sent()) context_->engine.shutdown_send(descriptor_);
+}
+
+// REQUIRES: no send in flight.
+void Stream::move_waiting_to_block() {
+  if (queue_.empty()) return;
+  BufferPool& buffers = context_->buffers;
+  const BufferId id = buffers.acquire(queue_.bytes());
+  ByteBuffer& block = buffers.block(id);
+  for (const Segment* s = queue_.first(); s != nullptr; s = s->next) block.append({s->data, s->size});
+  queue_.clear(context_->segments, buffers);
+  queue_.push(context_->segments, {block.view(), id});
+}
+
+void Stream::spare_receive_buffers(uint64_t stalled_before_ns) {
+  if (terminating_) return;
+  bool holds_any = false;
+  for (const Segment* s = queue_.first(); s != nullptr && !holds_any; s = s->next) {
+    holds_any = s->buffer != kNoBufferId && context_->buffers.is_receive_buffer(s->buffer);
+  }
+  if (!holds_any) return;
+  if (tls_ || !send_in_flight_) {
+    move_waiting_to_block();  // with TLS only ciphertext is in flight
+    return;
+  }
+  if (send_started_ns_ > stalled_before_ns || send_taken_back_) return;
+  send_taken_back_ = true;
+  context_->engine.cancel(token(StreamOp::send));
+}
+
+// --- the end ---
+
+void Stream::terminate() {
+  if (terminating_ || descriptor_ < 0) return;
+  terminating_ = true;
+  receive_wanted_ = false;
+  if (connect_in_flight_) context_->engine.cancel(token(StreamOp::connect));
+  if (receive_in_flight_ || sized_in_flight_ || send_in_flight_) context_->engine.shutdown(descriptor_);
+}
+
+bool Stream::try_close() {
+  ASSERT(terminating_);
+  if (receive_in_flight_ || sized_in_flight_ || send_in_flight_ || connect_in_flight_) return false;
+  if (descriptor_ >= 0) context_->engine.close(descriptor_);
+  descriptor_ = -1;
+  queue_.clear(context_->segments, context_->buffers);
+  context_->buffers.release(wire_);
+  context_->buffers.release(tail_);
+  wire_ = tail_ = kNoBufferId;
+  wire_bytes_ = 0;
+  tls_.reset();
+  return true;
+}
+
+}  // namespace weir::proxy

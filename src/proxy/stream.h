@@ -1,0 +1,136 @@
+// One connected socket, with TLS or without: receiving with pause and resume, sending from a queue with one send in
+// flight, and the one path to its end: terminate → last completions → close. It knows no HTTP. A member of Downstream
+// and Upstream; owned by one worker.
+//
+// Invariants: (1) at most one send and one receive (multishot, or one sized receive) are in flight; (2) bytes in flight
+// stay where they are until the send's completion; (3) the descriptor is closed only when nothing is in flight; (4)
+// everything queued is released at the end.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "io/engine.h"
+#include "proxy/buffer_pool.h"
+#include "proxy/segment_queue.h"
+#include "tls/tls.h"
+
+namespace weir::proxy {
+
+// What every stream of a worker shares.
+struct StreamContext {
+  io::Engine& engine;
+  BufferPool& buffers;
+  SegmentPool& segments;
+};
+
+// The operations of a token: a stream's base (which side it is) plus one of these.
+enum class StreamOp : uint8_t { receive = 0, send = 1, sized_receive = 2, connect = 3 };
+inline constexpr uint8_t kStreamOps = 4;
+
+class Stream {
+ public:
+  // Above this many bytes or segments waiting for the peer, whoever feeds the stream pauses; below the low marks it
+  // goes on.
+  static constexpr uint64_t kHighBytes = 64 * 1024;
+  static constexpr uint32_t kHighSegments = 24;
+  static constexpr uint64_t kLowBytes = 16 * 1024;
+  static constexpr uint32_t kLowSegments = 8;
+
+  Stream() = default;
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  // Takes the descriptor. `token`: op is the base of this side. `machine` null: plaintext.
+  void open(StreamContext& context, int descriptor, io::Token token, std::unique_ptr<tls::Machine> machine);
+  bool is_open() const { return descriptor_ >= 0; }
+  int descriptor() const { return descriptor_; }
+
+  // --- connecting ---
+  void connect(const io::Address& address);
+  // After the connect's completion: starts a TLS handshake if there is one to do.
+  bool start_handshake();
+  bool ready() const { return !tls_ || tls_->handshake_done(); }
+  tls::Machine* tls() { return tls_.get(); }
+
+  // --- receiving ---
+  void resume_receive();
+  void pause_receive();
+  bool receive_wanted() const { return receive_wanted_; }
+  // Multishot receiving stops; when it has (receive_idle()), `size` bytes are received to `data` by one operation.
+  // Plaintext only.
+  void receive_sized(char* data, size_t size);
+  bool receive_idle() const { return !receive_in_flight_; }
+
+  enum class Event : uint8_t { nothing, data, ended, failed };
+  struct Received {
+    Event event = Event::nothing;
+    Piece piece;  // data: with one reference, the caller's
+    io::Code code = io::Code::ok;
+  };
+  // For completions of StreamOp::receive. A TLS failure is `failed` with tls()->error().
+  Received on_receive(const io::Completion& completion);
+  // For StreamOp::sized_receive and connect: notes that the operation is over.
+  void on_done(StreamOp op);
+
+  // --- sending ---
+  void queue(const Piece& piece);            // takes one reference
+  void queue_copy(std::string_view bytes);   // copies
+  void queue_small(std::string_view bytes);  // copies; at most Segment::kSmallMax
+  void flush();
+  // For completions of StreamOp::send. False: the connection is broken.
+  bool on_send(const io::Completion& completion, uint64_t now_ns);
+  uint64_t waiting_bytes() const { return queue_.bytes() + wire_bytes_; }
+  bool over_high_mark() const { return waiting_bytes() > kHighBytes || queue_.count() > kHighSegments; }
+  bool under_low_mark() const { return waiting_bytes() < kLowBytes && queue_.count() < kLowSegments; }
+  bool all_sent() const { return queue_.empty() && !send_in_flight_ && wire_ == kNoBufferId; }
+  bool send_in_flight() const { return send_in_flight_; }
+  bool send_failed() const { return send_failed_; }
+  void shutdown_send();  // close_notify and FIN, after what is queued was sent
+
+  // Receive buffers are scarce: what waits here is copied to blocks; a send that has made no progress since
+  // `stalled_before_ns` is taken back first.
+  void spare_receive_buffers(uint64_t stalled_before_ns);
+
+  // --- the end ---
+  void terminate();
+  bool terminating() const { return terminating_; }
+  // True once nothing is in flight: the descriptor is closed and everything released. The slot may be reused.
+  bool try_close();
+
+ private:
+  io::Token token(StreamOp op) const {
+    return {static_cast<uint8_t>(token_.op + static_cast<uint8_t>(op)), token_.index, token_.generation};
+  }
+  void arm_receive();
+  bool encrypt();
+  void move_waiting_to_block();
+  Received decrypt(Piece cipher);
+
+  StreamContext* context_ = nullptr;
+  int descriptor_ = -1;
+  io::Token token_;
+  std::unique_ptr<tls::Machine> tls_;
+  SegmentQueue queue_;           // plaintext, or what goes out as it is
+  BufferId wire_ = kNoBufferId;  // TLS: the block of ciphertext in flight
+  uint64_t wire_offset_ = 0;
+  uint64_t wire_bytes_ = 0;      // what is left of it
+  BufferId tail_ = kNoBufferId;  // the block that small pieces are copied behind each other into
+  uint64_t sent_bytes_in_flight_ = 0;
+  uint64_t send_started_ns_ = 0;
+  bool receive_in_flight_ = false;
+  bool receive_cancelling_ = false;
+  bool receive_wanted_ = false;
+  bool sized_in_flight_ = false;
+  bool connect_in_flight_ = false;
+  bool send_in_flight_ = false;
+  bool send_failed_ = false;
+  bool send_taken_back_ = false;
+  bool terminating_ = false;
+  bool fin_wanted_ = false;      // after what is queued
+  bool close_notified_ = false;  // TLS: the peer has said that it ends
+};
+
+}  // namespace weir::proxy

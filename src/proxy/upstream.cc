@@ -1,0 +1,231 @@
+#include "proxy/upstream.h"
+
+#include <utility>
+
+#include "base/clock.h"
+#include "proxy/origin.h"
+#include "proxy/worker.h"
+
+namespace weir::proxy {
+
+void Upstream::begin(Worker& worker, Origin& origin, UpstreamUser& user) {
+  worker_ = &worker;
+  origin_ = &origin;
+  user_ = &user;
+  reused_ = false;
+  retrying_address_ = false;
+  addresses_ = origin.addresses();
+  address_index_ = 0;
+  last_error_ = addresses_->error;
+  timer_.owner = TimerOwner::upstream;
+  timer_.object = this;
+  state_ = State::connecting;
+  connect_next();
+}
+
+void Upstream::connect_next() {
+  retrying_address_ = false;
+  while (address_index_ < addresses_->addresses.size()) {
+    const io::Address& address = addresses_->addresses[address_index_++];
+    const auto descriptor = io::open_stream(address.family());
+    if (!descriptor) {
+      last_error_ = descriptor.error().message;
+      continue;
+    }
+    std::unique_ptr<tls::Machine> machine;
+    client_ = origin_->spec().tls ? origin_->client() : nullptr;
+    if (origin_->spec().tls) {
+      if (client_ == nullptr) {
+        last_error_ = "TLS is not set up for this origin";
+        worker_->engine().close(*descriptor);
+        continue;
+      }
+      machine = tls::Machine::client(*client_);
+    }
+    stream_.open(worker_->streams(), *descriptor,
+                 {.op = worker_->kUpstreamOps, .index = slot_index, .generation = slot_generation}, std::move(machine));
+    stream_.connect(address);
+    set_deadline(worker_->now_ns() + worker_->timeouts().connect);
+    return;
+  }
+  // Not from within acquire(): its caller is not ready to hear of it.
+  worker_->defer_failure(*user_, addresses_->addresses.empty() ? UpstreamFault::no_address : UpstreamFault::connect,
+                         last_error_);
+  user_ = nullptr;
+  close();
+}
+
+void Upstream::set_deadline(uint64_t deadline_ns) {
+  worker_->wheel().set(timer_, deadline_ns);
+}
+
+void Upstream::on_completion(const io::Completion& completion) {
+  const auto op = static_cast<StreamOp>(completion.token.op - worker_->kUpstreamOps);
+  switch (op) {
+    case StreamOp::receive:
+      on_receive(completion);
+      break;
+    case StreamOp::send:
+      // A provider may refuse early and close: what it had to say still comes by the receive, or its end does.
+      stream_.on_send(completion, worker_->now_ns());
+      break;
+    case StreamOp::sized_receive:
+      stream_.on_done(op);
+      break;
+    case StreamOp::connect:
+      stream_.on_done(op);
+      if (retrying_address_ || (!stream_.terminating() && completion.code != io::Code::ok)) {
+        if (!retrying_address_) {
+          last_error_ =
+              fmt::format("{} ({})", io::text(completion.code), addresses_->addresses[address_index_ - 1].text());
+        }
+        stream_.terminate();
+        stream_.try_close();
+        connect_next();
+      } else if (!stream_.terminating()) {
+        stream_.resume_receive();
+        if (stream_.tls() == nullptr) {
+          become_ready();
+        } else {
+          state_ = State::handshaking;
+          set_deadline(worker_->now_ns() + worker_->timeouts().handshake);
+          if (!stream_.start_handshake()) fail(UpstreamFault::tls, stream_.tls()->error());
+        }
+      }
+      break;
+  }
+  if (stream_.terminating() && !retrying_address_) worker_->reap(*this);
+}
+
+void Upstream::on_receive(const io::Completion& completion) {
+  const Stream::Received received = stream_.on_receive(completion);
+  switch (state_) {
+    case State::closed:
+    case State::closing:
+    case State::connecting:
+      worker_->buffers().release(received.piece.buffer);
+      return;
+    case State::handshaking:
+      worker_->buffers().release(received.piece.buffer);  // nobody speaks before the request
+      if (received.event == Stream::Event::failed || received.event == Stream::Event::ended) {
+        const std::string& error = stream_.tls()->error();
+        fail(UpstreamFault::tls,
+             error.empty() ? std::string_view("the connection ended during the TLS handshake") : error);
+      } else if (stream_.tls()->handshake_done()) {
+        become_ready();
+      }
+      return;
+    case State::idle:
+      // An idle connection that closes, or says something nobody asked for, is of no use any more.
+      worker_->buffers().release(received.piece.buffer);
+      if (received.event != Stream::Event::nothing) abandon();
+      return;
+    case State::busy:
+      break;
+  }
+  switch (received.event) {
+    case Stream::Event::nothing:
+      return;
+    case Stream::Event::data:
+      user_->on_upstream_data(received.piece);
+      return;
+    case Stream::Event::ended:
+    case Stream::Event::failed: {
+      UpstreamUser* user = std::exchange(user_, nullptr);
+      const bool tls_failed = stream_.tls() != nullptr && !stream_.tls()->error().empty();
+      const std::string_view why = tls_failed ? std::string_view(stream_.tls()->error()) : io::text(received.code);
+      const bool orderly = received.event == Stream::Event::ended && received.code == io::Code::ended;
+      user->on_upstream_ended(orderly, why);
+      close();
+      return;
+    }
+  }
+}
+
+void Upstream::become_ready() {
+  state_ = State::busy;
+  TimerWheel::clear(timer_);
+  user_->on_upstream_ready(*this);
+}
+
+void Upstream::fail(UpstreamFault fault, std::string_view why) {
+  if (UpstreamUser* user = std::exchange(user_, nullptr); user != nullptr) user->on_upstream_failed(fault, why);
+  close();
+}
+
+void Upstream::on_timer() {
+  switch (state_) {
+    case State::closed:
+    case State::closing:
+      return;
+    case State::connecting:
+      last_error_ = fmt::format("timed out ({})", addresses_->addresses[address_index_ - 1].text());
+      if (address_index_ < addresses_->addresses.size()) {
+        retrying_address_ = true;  // the connect is cancelled; its completion goes on with the next address
+        stream_.terminate();
+        return;
+      }
+      fail(UpstreamFault::timeout, last_error_);
+      return;
+    case State::handshaking:
+      fail(UpstreamFault::timeout, "the TLS handshake took too long");
+      return;
+    case State::idle:
+      abandon();
+      return;
+    case State::busy: {
+      UpstreamUser* user = std::exchange(user_, nullptr);
+      user->on_upstream_timeout();
+      close();
+      return;
+    }
+  }
+}
+
+void Upstream::release() {
+  ASSERT(state_ == State::busy);
+  user_ = nullptr;
+  if (!stream_.all_sent() || stream_.send_failed() || worker_->draining()) {
+    close();
+    return;
+  }
+  state_ = State::idle;
+  stream_.resume_receive();
+  origin_->put_idle(*this);
+  set_deadline(worker_->now_ns() + worker_->timeouts().upstream_idle);
+}
+
+void Upstream::abandon() {
+  user_ = nullptr;
+  close();
+}
+
+void Upstream::reuse(UpstreamUser& user) {
+  ASSERT(state_ == State::idle);
+  origin_->take_idle(*this);
+  state_ = State::busy;
+  user_ = &user;
+  reused_ = true;
+  TimerWheel::clear(timer_);
+}
+
+void Upstream::close() {
+  if (state_ == State::closing || state_ == State::closed) return;
+  if (state_ == State::idle) origin_->take_idle(*this);
+  state_ = State::closing;
+  retrying_address_ = false;
+  TimerWheel::clear(timer_);
+  stream_.terminate();
+  worker_->reap(*this);
+}
+
+bool Upstream::try_close() {
+  if (stream_.is_open() && !stream_.try_close()) return false;
+  worker_->wheel().remove(timer_);
+  addresses_.reset();
+  client_ = nullptr;
+  state_ = State::closed;
+  return true;
+}
+
+}  // namespace weir::proxy

@@ -1,0 +1,98 @@
+// One connection to a provider (or to the authorizer's service): connecting, TLS, one request at a time, idle in its
+// origin's pool. It moves bytes; what they mean is its user's (an Exchange or a Callout). A slot of the worker's.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/slot_pool.h"
+#include "proxy/snapshot.h"
+#include "proxy/stream.h"
+#include "proxy/timer_wheel.h"
+
+namespace weir::proxy {
+
+class Origin;
+class Upstream;
+class Worker;
+
+enum class UpstreamFault : uint8_t { no_address, connect, tls, timeout };
+
+// Calls come in this order: ready (or failed), data*, ended (or timeout). After ended, timeout and failed the
+// connection is gone.
+class UpstreamUser {
+ public:
+  virtual void on_upstream_ready(Upstream& upstream) = 0;
+  // No connection could be made. `why` is for the log and the client: "connection refused (127.0.0.1:9900)".
+  virtual void on_upstream_failed(UpstreamFault fault, std::string_view why) = 0;
+  // Takes the piece's reference.
+  virtual void on_upstream_data(const Piece& piece) = 0;
+  // `orderly`: the peer ended the stream (FIN or close_notify); else it was reset or TLS failed.
+  virtual void on_upstream_ended(bool orderly, std::string_view why) = 0;
+  virtual void on_upstream_timeout() = 0;
+
+ protected:
+  ~UpstreamUser() = default;
+};
+
+class Upstream : public Slot {
+ public:
+  enum class State : uint8_t {
+    closed,       // no connection; the slot is free or about to be
+    connecting,   // a connect is in flight to one of the origin's addresses
+    handshaking,  // TLS
+    busy,         // belongs to its user
+    idle,         // in the origin's pool; a receive is in flight to see it close
+    closing,      // terminated; waits for its last completions
+  };
+
+  void begin(Worker& worker, Origin& origin, UpstreamUser& user);
+  void on_completion(const io::Completion& completion);
+  void on_timer();
+
+  State state() const { return state_; }
+  bool reused() const { return reused_; }
+  Stream& stream() { return stream_; }
+  Origin& origin() { return *origin_; }
+  // Until then something must have come; set again by its user at each sign of life.
+  void set_deadline(uint64_t deadline_ns);
+  void clear_deadline() { TimerWheel::clear(timer_); }
+
+  // The user lets go: back to the pool, or (abandon) closed at once.
+  void release();
+  void abandon();
+  // Before it was ready: a connection that is being made for this user is given up.
+  void forget_user(const UpstreamUser& user) {
+    if (user_ == &user) abandon();
+  }
+  // Takes an idle connection out of the pool for `user`; on_upstream_ready() is the caller's to call.
+  void reuse(UpstreamUser& user);
+  // Closes when nothing is in flight any more; true once the slot is free.
+  bool try_close();
+  const tls::ClientContext* client() const { return client_; }
+
+ private:
+  friend class Origin;
+  void connect_next();
+  void fail(UpstreamFault fault, std::string_view why);
+  void become_ready();
+  void on_receive(const io::Completion& completion);
+  void close();
+
+  Worker* worker_ = nullptr;
+  Origin* origin_ = nullptr;
+  UpstreamUser* user_ = nullptr;
+  State state_ = State::closed;
+  Stream stream_;
+  tls::ClientContext* client_ = nullptr;  // what the connection's TLS was made from
+  Timer timer_;
+  std::shared_ptr<const AddressList> addresses_;  // being tried
+  uint32_t address_index_ = 0;
+  std::string last_error_;
+  bool reused_ = false;
+  bool retrying_address_ = false;  // the connection that failed is closing; the next address follows
+  Upstream* idle_next_ = nullptr;
+  Upstream* idle_previous_ = nullptr;
+};
+
+}  // namespace weir::proxy

@@ -1,0 +1,366 @@
+#include "proxy/worker.h"
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/clock.h"
+
+namespace weir::proxy {
+
+namespace {
+
+constexpr size_t kBatch = 256;              // completions run between two waits
+constexpr uint64_t kTickNs = kNsPerSecond;  // the wall clock's offset is taken anew, and a worker that waits wakes
+constexpr uint64_t kAcceptPauseNs = 100 * kNsPerMs;
+constexpr uint64_t kSparePauseNs = 20 * kNsPerMs;
+constexpr uint64_t kStalledNs = 50 * kNsPerMs;
+constexpr uint32_t kUpstreamsMax = 65536;
+constexpr uint32_t kCalloutsMax = 4096;
+
+}  // namespace
+
+Worker::Worker(WorkerOptions options, std::unique_ptr<Logger> logger)
+    : options_(std::move(options)),
+      logger_(std::move(logger)),
+      authorizer_(std::make_unique<Authorizer>(*this)),
+      downstreams_(options_.connections),
+      upstreams_(kUpstreamsMax),
+      exchanges_(options_.connections),
+      callouts_(kCalloutsMax),
+      mail_event_(::eventfd(0, EFD_CLOEXEC)) {}
+
+Worker::~Worker() {
+  if (mail_event_ >= 0) ::close(mail_event_);
+}
+
+void Worker::post(Message message) {
+  {
+    const std::lock_guard lock(mail_mutex_);
+    mail_.push_back(std::move(message));
+  }
+  const uint64_t one = 1;
+  // An eventfd's write fails only when its counter is full: then the worker is being woken anyway.
+  [[maybe_unused]] const ssize_t written = ::write(mail_event_, &one, sizeof one);
+}
+
+Result<> Worker::set_up() {
+  auto engine = io::Engine::create(options_.engine);
+  if (!engine) return std::unexpected(engine.error());
+  engine_ = std::move(*engine);
+  now_ns_ = engine_->now_ns();
+  unix_offset_us_ = unix_us() - static_cast<int64_t>(now_ns_ / kNsPerUs);
+  buffers_ = std::make_unique<BufferPool>(*engine_);
+  streams_ = std::make_unique<StreamContext>(StreamContext{*engine_, *buffers_, segments_});
+  wheel_ = std::make_unique<TimerWheel>(now_ns_);
+  journal_ = std::make_unique<record::JournalWriter>(*options_.journal);
+  read_mail();
+  ASSERT(held_ != nullptr);  // the server posts the first snapshot before it starts the thread
+  engine_->read_event(mail_event_, &mail_value_, {.op = kMailOp});
+  for (uint32_t i = 0; i < options_.listeners.size(); i++) start_accepting(i);
+  wheel_->set(tick_, now_ns_ + kTickNs);
+  return {};
+}
+
+Result<> Worker::run(const std::function<void()>& on_ready) {
+  if (auto done = set_up(); !done) return done;
+  engine_->wait({}, 0);  // the accepts are with the kernel
+  on_ready();
+  while (!drained()) turn();
+  tear_down();
+  return {};
+}
+
+void Worker::turn() {
+  const uint64_t wait_ns = wheel_->next_wait_ns(now_ns_, kTickNs);
+  const size_t count = engine_->wait(completions_, wait_ns);
+  now_ns_ = engine_->now_ns();
+  for (size_t i = 0; i < count; i++) dispatch(completions_[i]);
+  wheel_->advance(now_ns_, [this](Timer& timer) { fire(timer); });
+  settle();
+  if (engine_->buffers_free() < engine_->buffers_total() / 4) spare_buffers();
+}
+
+void Worker::dispatch(const io::Completion& completion) {
+  const io::Token token = completion.token;
+  if (token.op < kUpstreamOps) {
+    if (Downstream* downstream = downstreams_.find(token.index, token.generation); downstream != nullptr) {
+      downstream->on_completion(completion);
+      return;
+    }
+  } else if (token.op < kAcceptOp) {
+    if (Upstream* upstream = upstreams_.find(token.index, token.generation); upstream != nullptr) {
+      upstream->on_completion(completion);
+      return;
+    }
+  } else if (token.op == kAcceptOp) {
+    on_accept(completion);
+    return;
+  } else {
+    read_mail();
+    engine_->read_event(mail_event_, &mail_value_, {.op = kMailOp});
+    return;
+  }
+  // A slot is released only when nothing of it is in flight; so this is a bug of ours or the kernel's, and harmless.
+  counters_.stale_completions.fetch_add(1, std::memory_order_relaxed);
+  if (completion.buffer != io::kNoBuffer) engine_->release_buffer(completion.buffer);
+}
+
+// --- accepting ---
+
+void Worker::start_accepting(uint32_t listener_index) {
+  engine_->accept(options_.listeners[listener_index].descriptor, {.op = kAcceptOp, .index = listener_index});
+}
+
+void Worker::on_accept(const io::Completion& completion) {
+  const uint32_t index = completion.token.index;
+  if (completion.code == io::Code::ok) {
+    admit_connection(options_.listeners[index], completion.result);
+  } else if (completion.code == io::Code::descriptors_full) {
+    // Nothing tells when a descriptor is free again, so this one waits by the clock.
+    logger_->error("cannot accept: out of file descriptors or memory; raise `ulimit -n` (LimitNOFILE= under systemd)",
+                   {{"source", options_.listeners[index].name}});
+    refused_accepts_.push_back(index);
+    wheel_->set(accept_again_, now_ns_ + kAcceptPauseNs);
+    return;
+  }
+  if (!completion.more && !draining_) start_accepting(index);
+}
+
+void Worker::admit_connection(const WorkerListener& listener, int descriptor) {
+  if (draining_) {
+    engine_->close(descriptor);
+    return;
+  }
+  if (listener.unix_socket && !listener.allowed_uids.empty()) {
+    const auto uid = io::peer_uid(descriptor);
+    if (!uid || std::ranges::find(listener.allowed_uids, *uid) == listener.allowed_uids.end()) {
+      logger_->warn("connection refused: the peer's user is not in allowed_uids",
+                    {{"source", listener.name}, {"uid", uid ? static_cast<int64_t>(*uid) : int64_t{-1}}});
+      engine_->close(descriptor);
+      return;
+    }
+  }
+  Downstream* downstream = downstreams_.acquire();
+  if (downstream == nullptr) {
+    logger_->warn("connection refused: the limit of connections is reached (--connections)",
+                  {{"source", listener.name}});
+    engine_->close(descriptor);
+    return;
+  }
+  counters_.connections.fetch_add(1, std::memory_order_relaxed);
+  downstream->begin(*this, listener, descriptor);
+}
+
+// --- mail ---
+
+void Worker::read_mail() {
+  std::vector<Message> mail;
+  {
+    const std::lock_guard lock(mail_mutex_);
+    mail.swap(mail_);
+  }
+  for (Message& message : mail) {
+    std::visit([this](auto& content) { take(content); }, message);
+  }
+}
+
+void Worker::take(NewSnapshot& message) {
+  snapshots_.push_back({.snapshot = std::move(message.snapshot)});
+  HeldSnapshot* previous = std::exchange(held_, &snapshots_.back());
+  for (size_t i = 0; i < message.origins.size(); i++) {
+    if (i == origins_.size()) origins_.push_back(std::make_unique<Origin>(*this, message.origins[i]));
+    if (i < message.clients.size() && message.clients[i]) origins_[i]->set_client(std::move(message.clients[i]));
+  }
+  authorizer_->clear_cache();
+  if (previous != nullptr && previous->exchanges == 0) {
+    snapshots_.remove_if([&](const HeldSnapshot& held) { return &held == previous; });
+  }
+}
+
+void Worker::take(NewTokens& message) {
+  authorizer_->set_tokens(std::move(message.tokens));
+}
+
+void Worker::take(NewAddresses& message) {
+  if (Origin* place = origin(message.origin); place != nullptr) place->set_addresses(std::move(message.list));
+}
+
+void Worker::take(Drain& message) {
+  drain_deadline_ns_ = message.deadline_ns;
+  if (std::exchange(draining_, true)) return;
+  for (uint32_t i = 0; i < options_.listeners.size(); i++) {
+    engine_->cancel({.op = kAcceptOp, .index = i});
+    engine_->close(std::exchange(options_.listeners[i].descriptor, -1));
+  }
+  for (const auto& place : origins_) place->close_idle();
+  downstreams_.for_each_used([](Downstream& downstream) { downstream.close_if_idle(); });
+}
+
+// --- snapshots ---
+
+HeldSnapshot* Worker::hold_snapshot() {
+  held_->exchanges++;
+  return held_;
+}
+
+void Worker::drop_snapshot(HeldSnapshot* held) {
+  if (--held->exchanges > 0 || held == held_) return;
+  snapshots_.remove_if([&](const HeldSnapshot& other) { return &other == held; });
+}
+
+// --- slots ---
+
+Exchange* Worker::begin_exchange(Downstream& downstream) {
+  Exchange* exchange = exchanges_.acquire();
+  if (exchange == nullptr) return nullptr;
+  counters_.exchanges.fetch_add(1, std::memory_order_relaxed);
+  exchange->begin(*this, downstream);
+  return exchange;
+}
+
+bool Worker::uses_client(const tls::ClientContext& client) {
+  bool used = false;
+  upstreams_.for_each_used([&](Upstream& upstream) { used = used || upstream.client() == &client; });
+  return used;
+}
+
+void Worker::flush_later(Downstream& downstream) {
+  to_flush_.push_back(&downstream);
+}
+void Worker::run_later(Downstream& downstream) {
+  to_run_.push_back(&downstream);
+}
+void Worker::reap(Downstream& downstream) {
+  dead_downstreams_.push_back(&downstream);
+}
+void Worker::reap(Upstream& upstream) {
+  dead_upstreams_.push_back(&upstream);
+}
+void Worker::release_later(Exchange& exchange) {
+  over_exchanges_.push_back(&exchange);
+}
+void Worker::release_later(Callout& callout) {
+  over_callouts_.push_back(&callout);
+}
+
+void Worker::defer_failure(UpstreamUser& user, UpstreamFault fault, std::string why) {
+  failures_.push_back({&user, fault, std::move(why)});
+}
+
+void Worker::forget_user(UpstreamUser& user) {
+  for (auto* list : {&failures_, &failures_running_}) {
+    for (DeferredFailure& failure : *list) {
+      if (failure.user == &user) failure.user = nullptr;
+    }
+  }
+  for (const auto& place : origins_) place->forget(user);
+  upstreams_.for_each_used([&](Upstream& upstream) { upstream.forget_user(user); });
+}
+
+// Works off what the completions have put into the lists. Each may put more into the others; the order keeps a slot's
+// end last.
+void Worker::settle() {
+  while (!failures_.empty() || !to_run_.empty() || !to_flush_.empty() || !dead_downstreams_.empty() ||
+         !dead_upstreams_.empty() || !over_exchanges_.empty() || !over_callouts_.empty()) {
+    failures_running_.swap(failures_);
+    for (DeferredFailure& failure : failures_running_) {
+      if (failure.user != nullptr) std::exchange(failure.user, nullptr)->on_upstream_failed(failure.fault, failure.why);
+    }
+    failures_running_.clear();
+    for (size_t i = 0; i < to_run_.size(); i++) {
+      if (to_run_[i]->slot_used) to_run_[i]->run();
+    }
+    to_run_.clear();
+    for (size_t i = 0; i < to_flush_.size(); i++) {
+      Downstream& downstream = *to_flush_[i];
+      if (!downstream.slot_used) continue;
+      downstream.stream().flush();
+      downstream.expect_send_progress();
+    }
+    to_flush_.clear();
+    for (Exchange* exchange : over_exchanges_) {
+      exchange->reset();
+      exchanges_.release(*exchange);
+    }
+    over_exchanges_.clear();
+    for (Callout* callout : over_callouts_) callouts_.release(*callout);
+    over_callouts_.clear();
+    for (size_t i = 0; i < dead_downstreams_.size(); i++) {
+      Downstream& downstream = *dead_downstreams_[i];
+      if (downstream.slot_used && downstream.stream().terminating() && downstream.try_close())
+        downstreams_.release(downstream);
+    }
+    dead_downstreams_.clear();
+    for (size_t i = 0; i < dead_upstreams_.size(); i++) {
+      Upstream& upstream = *dead_upstreams_[i];
+      if (upstream.slot_used && upstream.state() == Upstream::State::closing && upstream.try_close())
+        upstreams_.release(upstream);
+    }
+    dead_upstreams_.clear();
+  }
+}
+
+// --- time ---
+
+void Worker::fire(Timer& timer) {
+  switch (timer.owner) {
+    case TimerOwner::downstream:
+      static_cast<Downstream*>(timer.object)->on_timer();
+      break;
+    case TimerOwner::upstream:
+      static_cast<Upstream*>(timer.object)->on_timer();
+      break;
+    case TimerOwner::callout:
+      static_cast<Callout*>(timer.object)->on_timer();
+      break;
+    case TimerOwner::worker:
+      if (&timer == &tick_) {
+        on_tick();
+      } else {
+        for (const uint32_t index : std::exchange(refused_accepts_, {})) {
+          if (!draining_) start_accepting(index);
+        }
+      }
+      break;
+  }
+}
+
+void Worker::on_tick() {
+  unix_offset_us_ = unix_us() - static_cast<int64_t>(now_ns_ / kNsPerUs);
+  journal_->retry();
+  const bool soon = !journal_->backlog_empty() || engine_->buffers_free() < engine_->buffers_total() / 4;
+  wheel_->set(tick_, now_ns_ + (soon ? kSparePauseNs : kTickNs));
+}
+
+// Receive buffers are scarce: what slow clients leave waiting moves to blocks, so that the others can go on.
+void Worker::spare_buffers() {
+  if (now_ns_ - last_spare_ns_ < kSparePauseNs) return;
+  last_spare_ns_ = now_ns_;
+  downstreams_.for_each_used(
+      [this](Downstream& downstream) { downstream.stream().spare_receive_buffers(now_ns_ - kStalledNs); });
+  wheel_->set(tick_, now_ns_ + kSparePauseNs);
+}
+
+bool Worker::drained() {
+  if (!draining_) return false;
+  if (now_ns_ >= drain_deadline_ns_ && !std::exchange(drain_forced_, true)) {
+    exchanges_.for_each_used([](Exchange& exchange) { exchange.on_drain_deadline(); });
+    downstreams_.for_each_used([](Downstream& downstream) { downstream.abort(); });
+    settle();
+  }
+  return downstreams_.used_count() == 0 && upstreams_.used_count() == 0 && exchanges_.used_count() == 0;
+}
+
+void Worker::tear_down() {
+  journal_->retry();
+  engine_->wait({}, 0);  // closes that were only queued
+  origins_.clear();
+  journal_.reset();
+}
+
+}  // namespace weir::proxy

@@ -1,0 +1,208 @@
+// One worker: a thread with its own ring, listeners, connections, upstream pools, timers and journal. It shares nothing
+// on a request's way; other threads talk to it through post().
+//
+// A turn: wait for completions, run each (handlers never call handlers of another connection but through the lists
+// below), then the ready list, then flush what was queued (one send for everything of this turn), then reap what has
+// ended.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/ids.h"
+#include "base/log.h"
+#include "base/slot_pool.h"
+#include "io/engine.h"
+#include "proxy/authorizer.h"
+#include "proxy/buffer_pool.h"
+#include "proxy/downstream.h"
+#include "proxy/exchange.h"
+#include "proxy/origin.h"
+#include "proxy/snapshot.h"
+#include "proxy/timer_wheel.h"
+#include "proxy/upstream.h"
+#include "reader/request.h"
+#include "record/journal.h"
+
+namespace weir::proxy {
+
+// A listening socket of this worker's. Its place in the list is its place in Snapshot::listener_tls.
+struct WorkerListener {
+  std::string name;
+  int descriptor = -1;  // the worker closes it
+  bool tls = false;
+  bool trusted = false;
+  bool unix_socket = false;
+  std::vector<uint32_t> allowed_uids;
+};
+
+struct WorkerOptions {
+  uint32_t index = 0;
+  io::EngineOptions engine;
+  uint32_t connections = 20000;  // of this worker
+  std::vector<WorkerListener> listeners;
+  record::Journal* journal = nullptr;
+};
+
+// A snapshot with the number of exchanges that began with it. It goes when they have ended and a newer one is there.
+struct HeldSnapshot {
+  std::shared_ptr<const Snapshot> snapshot;
+  uint32_t exchanges = 0;
+};
+
+// Counted by one worker, read by others for metrics; relaxed everywhere: each stands for itself.
+struct WorkerCounters {
+  std::atomic<uint64_t> connections{0};
+  std::atomic<uint64_t> exchanges{0};
+  std::atomic<uint64_t> refusals{0};
+  std::atomic<uint64_t> stale_completions{0};
+};
+
+class Worker {
+ public:
+  // The ops of a token: streams' ops lie above these bases.
+  static constexpr uint8_t kDownstreamOps = 0;
+  static constexpr uint8_t kUpstreamOps = kStreamOps;
+  static constexpr uint8_t kAcceptOp = 2 * kStreamOps;
+  static constexpr uint8_t kMailOp = 2 * kStreamOps + 1;
+
+  Worker(WorkerOptions options, std::unique_ptr<Logger> logger);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // On its own thread, until it has drained. The error is the ring's that could not be set up; `on_ready` is called
+  // once listeners accept.
+  Result<> run(const std::function<void()>& on_ready);
+  // From any thread.
+  void post(Message message);
+  const WorkerCounters& counters() const { return counters_; }
+
+  // --- for the machines; on the worker's thread ---
+  const std::vector<WorkerListener>& listeners() const { return options_.listeners; }
+  io::Engine& engine() { return *engine_; }
+  StreamContext& streams() { return *streams_; }
+  BufferPool& buffers() { return *buffers_; }
+  TimerWheel& wheel() { return *wheel_; }
+  Logger& log() { return *logger_; }
+  record::JournalWriter& journal() { return *journal_; }
+  reader::RequestReader& request_reader() { return request_reader_; }
+  reader::RequestFacts& request_facts() { return request_facts_; }
+  wire::RequestHead& request_head() { return request_head_; }
+  wire::ResponseHead& response_head() { return response_head_; }
+  Authorizer& authorizer() { return *authorizer_; }
+  UuidGenerator& uuids() { return uuids_; }
+  uint64_t now_ns() const { return now_ns_; }
+  int64_t now_us() const { return static_cast<int64_t>(now_ns_ / kNsPerUs) + unix_offset_us_; }
+  bool draining() const { return draining_; }
+  const Snapshot& snapshot() const { return *held_->snapshot; }
+  const gateway::Timeouts& timeouts() const { return held_->snapshot->policy->config.timeouts; }
+  const gateway::Limits& limits() const { return held_->snapshot->policy->config.limits; }
+  HeldSnapshot* hold_snapshot();
+  void drop_snapshot(HeldSnapshot* held);
+  Origin* origin(uint32_t index) { return index < origins_.size() ? origins_[index].get() : nullptr; }
+  void count_refusal() { counters_.refusals.fetch_add(1, std::memory_order_relaxed); }
+
+  Upstream* acquire_upstream() { return upstreams_.acquire(); }
+  Exchange* begin_exchange(Downstream& downstream);
+  Callout* acquire_callout() { return callouts_.acquire(); }
+  template <class Use>
+  void for_each_callout(Use&& use) {
+    callouts_.for_each_used(use);
+  }
+  bool uses_client(const tls::ClientContext& client);
+
+  // Done when the completions at hand have been run.
+  void flush_later(Downstream& downstream);
+  void run_later(Downstream& downstream);
+  void reap(Downstream& downstream);
+  void reap(Upstream& upstream);
+  void release_later(Exchange& exchange);
+  void release_later(Callout& callout);
+  void defer_failure(UpstreamUser& user, UpstreamFault fault, std::string why);
+  // The user, which waits for a connection, must not be called any more.
+  void forget_user(UpstreamUser& user);
+
+ private:
+  Result<> set_up();
+  void turn();
+  void dispatch(const io::Completion& completion);
+  void on_accept(const io::Completion& completion);
+  void admit_connection(const WorkerListener& listener, int descriptor);
+  void start_accepting(uint32_t listener_index);
+  void read_mail();
+  void take(NewSnapshot& message);
+  void take(NewTokens& message);
+  void take(NewAddresses& message);
+  void take(Drain& message);
+  void settle();
+  void spare_buffers();
+  void fire(Timer& timer);
+  void on_tick();
+  bool drained();
+  void tear_down();
+
+  static constexpr size_t kBatch = 256;  // completions run between two waits
+
+  WorkerOptions options_;
+  std::array<io::Completion, kBatch> completions_;
+  std::unique_ptr<Logger> logger_;
+  std::unique_ptr<io::Engine> engine_;
+  std::unique_ptr<BufferPool> buffers_;
+  SegmentPool segments_;
+  std::unique_ptr<StreamContext> streams_;
+  std::unique_ptr<TimerWheel> wheel_;
+  std::unique_ptr<record::JournalWriter> journal_;
+  std::unique_ptr<Authorizer> authorizer_;
+  reader::RequestReader request_reader_;
+  reader::RequestFacts request_facts_;
+  wire::RequestHead request_head_;
+  wire::ResponseHead response_head_;
+  UuidGenerator uuids_;
+  SlotPool<Downstream> downstreams_;
+  SlotPool<Upstream> upstreams_;
+  SlotPool<Exchange> exchanges_;
+  SlotPool<Callout> callouts_;
+  std::vector<std::unique_ptr<Origin>> origins_;
+  std::list<HeldSnapshot> snapshots_;
+  HeldSnapshot* held_ = nullptr;  // the newest
+  WorkerCounters counters_;
+  uint64_t now_ns_ = 0;
+  int64_t unix_offset_us_ = 0;  // from CLOCK_MONOTONIC to the epoch, taken once a second
+
+  struct DeferredFailure {
+    UpstreamUser* user;
+    UpstreamFault fault;
+    std::string why;
+  };
+  std::vector<Downstream*> to_flush_;
+  std::vector<Downstream*> to_run_;
+  std::vector<Downstream*> dead_downstreams_;
+  std::vector<Upstream*> dead_upstreams_;
+  std::vector<Exchange*> over_exchanges_;
+  std::vector<Callout*> over_callouts_;
+  std::vector<DeferredFailure> failures_;
+  std::vector<DeferredFailure> failures_running_;
+
+  Timer tick_;
+  Timer accept_again_;
+  std::vector<uint32_t> refused_accepts_;  // listeners whose accept ended for lack of descriptors
+  uint64_t last_spare_ns_ = 0;
+  bool draining_ = false;
+  uint64_t drain_deadline_ns_ = 0;
+  bool drain_forced_ = false;
+
+  int mail_event_ = -1;
+  uint64_t mail_value_ = 0;
+  std::mutex mail_mutex_;
+  std::vector<Message> mail_;
+};
+
+}  // namespace weir::proxy
