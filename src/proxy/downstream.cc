@@ -226,7 +226,11 @@ void Downstream::refuse(gateway::Refusal refusal, std::string_view detail) {
   BufferPool& buffers = worker_->buffers();
   const BufferId id = buffers.acquire(1024);
   ByteBuffer& answer = buffers.block(id);
-  gateway::write_refusal({.refusal = refusal, .detail = detail, .close = true}, answer);
+  gateway::RefusalAnswer said;
+  said.refusal = refusal;
+  said.detail = detail;
+  said.close = true;
+  gateway::write_refusal(said, answer);
   stream_.queue({answer.view(), id});
   worker_->count_refusal();
   worker_->log().warn("request refused", {{"reason", gateway::row(refusal).symbol},

@@ -1,0 +1,447 @@
+#include "server/server.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <poll.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <future>
+#include <thread>
+#include <utility>
+
+#include "base/clock.h"
+#include "base/units.h"
+#include "proxy/worker.h"
+#include "record/store.h"
+#include "server/origins.h"
+#include "server/resolver.h"
+
+namespace weir::server {
+
+namespace {
+
+// How often the token table is compared with the database: revoking takes effect within a second (spec section 2).
+constexpr int kTokenPollMs = 250;
+
+uint32_t usable_cores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return std::max(1u, static_cast<uint32_t>(CPU_COUNT(&set)));
+}
+
+// Each connection takes a descriptor on both sides; the soft limit is often 1024 by history alone.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+uint32_t power_of_two_at_least(uint32_t number) {
+  uint32_t power = 1;
+  while (power < number) power *= 2;
+  return power;
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  if (::gethostname(name.data(), name.size() - 1) != 0) return "localhost";
+  return name.data();
+}
+
+Result<std::shared_ptr<const gateway::TokenTable>> load_tokens(record::Store& store) {
+  auto keys = store.list_keys();
+  if (!keys) return std::unexpected(keys.error());
+  std::vector<gateway::TokenRow> rows;
+  for (const record::GatewayKey& key : *keys) {
+    if (key.revoked_at != 0) continue;
+    rows.push_back({.key_id = key.id,
+                    .token_sha256 = key.token_sha256,
+                    .initiator_id = key.initiator_id,
+                    .username = key.username,
+                    .expires_at_us = key.expires_at});
+  }
+  return std::make_shared<const gateway::TokenTable>(rows);
+}
+
+}  // namespace
+
+struct Server::Impl {
+  ServerOptions options;
+  LogSink& sink;
+  std::unique_ptr<Logger> log;
+  std::unique_ptr<Logger> resolver_log;
+  std::unique_ptr<record::Store> store;
+  std::unique_ptr<record::Recorder> recorder;
+  std::unique_ptr<Resolver> resolver;
+  OriginList origins;
+  std::shared_ptr<const proxy::Snapshot> snapshot;
+  std::vector<std::unique_ptr<proxy::Worker>> workers;
+  std::vector<std::thread> threads;
+  std::vector<Listening> listening;
+  uint32_t worker_count = 1;
+  int64_t token_version = -1;
+  bool store_failing = false;
+  int stop_event = -1;
+  int signal_event = -1;
+
+  Impl(ServerOptions given, LogSink& log_sink) : options(std::move(given)), sink(log_sink) {}
+  ~Impl() {
+    drain(0);
+    resolver.reset();
+    if (stop_event >= 0) ::close(stop_event);
+    if (signal_event >= 0) ::close(signal_event);
+  }
+
+  const gateway::Config& config() const { return options.config; }
+
+  Result<> set_up();
+  Result<> block_signals();
+  Result<> open_store();
+  Result<> bind(std::vector<proxy::WorkerOptions>& per_worker);
+  Result<> start_workers();
+  void post_all(const std::function<proxy::Message()>& make);
+  Result<> publish(std::unique_ptr<const gateway::Policy> policy);
+  void refresh_tokens();
+  void reload();
+  void drain(uint64_t timeout_ns);
+};
+
+// --- start ---
+
+Result<> Server::Impl::block_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&set, signal);
+  // Before any thread starts: all of them inherit it, and the signals come by signal_event alone.
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  signal_event = ::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+  stop_event = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (signal_event < 0 || stop_event < 0) return fail("cannot watch signals: {}", std::strerror(errno));
+  return {};
+}
+
+Result<> Server::Impl::open_store() {
+  std::error_code error;
+  std::filesystem::create_directories(config().data_dir, error);
+  if (error) {
+    return fail("cannot make the data folder {}: {}; choose another with --data-dir", config().data_dir,
+                error.message());
+  }
+  std::string path = config().data_dir + "/weir.db";
+  for (const gateway::SinkConfig& sink_config : config().sinks) {
+    if (sink_config.kind == "sqlite" && !sink_config.path.empty()) path = sink_config.path;
+  }
+  auto opened = record::Store::open(path);
+  if (!opened) return std::unexpected(opened.error());
+  store = std::move(*opened);
+
+  uint64_t sync_ns = 0;
+  if (config().journal.sync != "off") {
+    auto parsed = parse_duration(config().journal.sync);
+    if (!parsed) return std::unexpected(parsed.error());
+    sync_ns = *parsed;
+  }
+  auto started = record::Recorder::start({.journal_directory = config().data_dir + "/journal",
+                                          .journal_size = config().journal.size,
+                                          .worker_count = worker_count,
+                                          .database_path = path,
+                                          .node = config().node.empty() ? host_name() : config().node,
+                                          .sync_interval_ns = sync_ns},
+                                         sink.make_logger());
+  if (!started) return std::unexpected(started.error());
+  recorder = std::move(*started);
+  if (options.on_ended) recorder->set_on_ended(options.on_ended);
+  return {};
+}
+
+Result<> Server::Impl::bind(std::vector<proxy::WorkerOptions>& per_worker) {
+  for (const gateway::ListenerConfig& listener : config().listeners) {
+    auto address = io::parse_address(listener.address);
+    if (!address) return std::unexpected(address.error());
+    const bool unix_socket = address->family() == AF_UNIX;
+    int shared = -1;
+    for (proxy::WorkerOptions& worker : per_worker) {
+      int descriptor = -1;
+      if (shared >= 0) {
+        descriptor = ::dup(shared);  // a Unix socket has one queue; all workers accept from it
+      } else {
+        auto bound = io::listen_on(*address, {});
+        if (!bound) return std::unexpected(bound.error());
+        descriptor = *bound;
+        if (unix_socket) {
+          shared = descriptor;
+        } else if (address->port() == 0) {
+          auto resolved = io::local_address(descriptor);  // the other workers share the port that this one got
+          if (!resolved) return std::unexpected(resolved.error());
+          address = *resolved;
+        }
+      }
+      worker.listeners.push_back({.name = listener.name,
+                                  .descriptor = descriptor,
+                                  .tls = !listener.certificate.empty(),
+                                  .trusted = listener.trusted,
+                                  .unix_socket = unix_socket,
+                                  .allowed_uids = listener.allowed_uids});
+    }
+    listening.push_back({listener.name, address->text()});
+  }
+  return {};
+}
+
+Result<> Server::Impl::start_workers() {
+  std::vector<std::future<Result<>>> ready;
+  for (uint32_t i = 0; i < worker_count; i++) {
+    const auto promise = std::make_shared<std::promise<Result<>>>();
+    ready.push_back(promise->get_future());
+    threads.emplace_back([this, i, promise] {
+      ::pthread_setname_np(::pthread_self(), fmt::format("weir-{}", i).c_str());
+      if (!config().cpus.empty()) {
+        cpu_set_t set;
+        CPU_ZERO(&set);
+        CPU_SET(config().cpus[i % config().cpus.size()], &set);
+        if (::pthread_setaffinity_np(::pthread_self(), sizeof set, &set) != 0) {
+          promise->set_value(fail("cannot pin worker {} to core {}: {}; see --cpus", i,
+                                  config().cpus[i % config().cpus.size()], std::strerror(errno)));
+          return;
+        }
+      }
+      bool told = false;
+      const Result<> result = workers[i]->run([&] {
+        told = true;
+        promise->set_value({});
+      });
+      if (!told) promise->set_value(result);
+    });
+  }
+  Result<> outcome;
+  for (auto& future : ready) {
+    Result<> result = future.get();
+    if (!result) outcome = result;
+  }
+  return outcome;
+}
+
+Result<> Server::Impl::set_up() {
+  if (auto done = block_signals(); !done) return done;
+  raise_descriptor_limit();
+  log = sink.make_logger();
+  resolver_log = sink.make_logger();
+  worker_count = config().workers != 0 ? config().workers : usable_cores();
+  auto policy = gateway::build_policy(config());
+  if (!policy) return std::unexpected(policy.error());
+  if (auto done = open_store(); !done) return done;
+
+  std::vector<proxy::WorkerOptions> per_worker(worker_count);
+  for (uint32_t i = 0; i < worker_count; i++) {
+    per_worker[i].index = i;
+    per_worker[i].engine = {.entries = config().ring_entries,
+                            .completion_entries = std::max(8192u, power_of_two_at_least(config().ring_entries * 4)),
+                            .buffers = power_of_two_at_least(config().buffers),
+                            .buffer_size = config().buffer_size};
+    per_worker[i].connections = std::max(1u, config().limits.connections / worker_count);
+    per_worker[i].journal = &recorder->journal(i);
+  }
+  if (auto done = bind(per_worker); !done) return done;
+  for (uint32_t i = 0; i < worker_count; i++) {
+    workers.push_back(std::make_unique<proxy::Worker>(std::move(per_worker[i]), sink.make_logger()));
+  }
+  resolver = std::make_unique<Resolver>(config().dns_ttl_ns, *resolver_log);
+  if (auto done = publish(std::move(*policy)); !done) return done;
+  refresh_tokens();
+  resolver->subscribe([this](size_t index, const std::shared_ptr<const Addresses>& addresses) {
+    auto list = std::make_shared<const proxy::AddressList>(proxy::AddressList{addresses->list, addresses->error});
+    for (const uint32_t origin : origins.keep_addresses(index, list)) {
+      post_all([&] { return proxy::NewAddresses{origin, list}; });
+    }
+  });
+  return start_workers();
+}
+
+// --- what workers are given ---
+
+void Server::Impl::post_all(const std::function<proxy::Message()>& make) {
+  for (const auto& worker : workers) worker->post(make());
+}
+
+// Builds what follows from the policy, or fails and changes nothing.
+Result<> Server::Impl::publish(std::unique_ptr<const gateway::Policy> policy) {
+  auto made = std::make_shared<proxy::Snapshot>();
+  for (const gateway::ListenerConfig& listener : policy->config.listeners) {
+    std::shared_ptr<tls::ServerContext> context;
+    if (!listener.certificate.empty()) {
+      auto loaded = tls::ServerContext::load(listener.certificate, listener.key);
+      if (!loaded)
+        return fail("{}: {}", describe_place(listener.place, "listener " + listener.name), loaded.error().message);
+      context = std::move(*loaded);
+    }
+    made->listener_tls.push_back(std::move(context));
+  }
+  for (const auto& provider : policy->providers) {
+    made->provider_origins.push_back(origins.add({.tls = provider->base_url.tls,
+                                                  .host = provider->base_url.host,
+                                                  .port = provider->base_url.port,
+                                                  .ca_file = provider->ca_file},
+                                                 *resolver));
+  }
+  if (policy->config.authorizer.kind == gateway::AuthorizerKind::http) {
+    auto url = wire::parse_base_url(policy->config.authorizer.url);
+    if (!url) return std::unexpected(url.error());
+    made->authorizer_origin = origins.add(
+        {.tls = url->tls, .host = url->host, .port = url->port, .ca_file = policy->config.authorizer.ca_file},
+        *resolver);
+    made->authorizer_url = std::move(*url);
+  }
+  // Every worker has TLS contexts of its own: they hold its sessions. Made anew at each reload, so that CA files are
+  // read again.
+  std::vector<std::vector<std::unique_ptr<tls::ClientContext>>> clients(workers.size());
+  for (auto& of_worker : clients) {
+    for (const proxy::OriginSpec& spec : origins.specs()) {
+      std::unique_ptr<tls::ClientContext> client;
+      if (spec.tls) {
+        auto context = tls::ClientContext::make(spec.ca_file, spec.host);
+        if (!context) return std::unexpected(context.error());
+        client = std::move(*context);
+      }
+      of_worker.push_back(std::move(client));
+    }
+  }
+  made->policy = std::move(policy);
+  snapshot = made;
+  for (size_t i = 0; i < workers.size(); i++) {
+    workers[i]->post(proxy::NewSnapshot{made, origins.specs(), std::move(clients[i])});
+    // A new origin's addresses may have come before the worker knew of the origin.
+    for (uint32_t origin = 0; origin < origins.specs().size(); origin++) {
+      if (auto list = origins.addresses(origin)) workers[i]->post(proxy::NewAddresses{origin, std::move(list)});
+    }
+  }
+  return {};
+}
+
+void Server::Impl::refresh_tokens() {
+  const auto version = store->version();
+  if (version && *version == token_version) return;
+  auto tokens = version ? load_tokens(*store) : std::unexpected(version.error());
+  if (!tokens) {
+    // The tokens that are known stay in force; the recorder reports the database's state as well.
+    if (!std::exchange(store_failing, true)) {
+      log->error("cannot read gateway keys; those known stay in force",
+                 {{"reason", std::string_view(tokens.error().message)}});
+    }
+    return;
+  }
+  if (std::exchange(store_failing, false)) log->info("gateway keys can be read again", {});
+  token_version = *version;
+  post_all([&] { return proxy::NewTokens{*tokens}; });
+}
+
+void Server::Impl::reload() {
+  if (!options.reload) return;
+  auto config_read = options.reload();
+  if (!config_read) {
+    log->error("reload refused; the configuration in force stays",
+               {{"reason", std::string_view(config_read.error().message)}});
+    return;
+  }
+  for (const std::string& part : parts_that_need_a_restart(config(), *config_read)) {
+    log->warn("this change takes effect at the next start", {{"setting", std::string_view(part)}});
+  }
+  keep_parts_that_need_a_restart(config(), *config_read);
+  auto policy = gateway::build_policy(*config_read);
+  Result<> published = policy ? publish(std::move(*policy)) : std::unexpected(policy.error());
+  if (!published) {
+    log->error("reload refused; the configuration in force stays",
+               {{"reason", std::string_view(published.error().message)}});
+    return;
+  }
+  options.config = std::move(*config_read);
+  token_version = -1;
+  refresh_tokens();
+  log->info("configuration reloaded", {});
+}
+
+// --- the end ---
+
+void Server::Impl::drain(uint64_t timeout_ns) {
+  if (threads.empty()) {
+    if (recorder) recorder->stop(5 * kNsPerSecond);
+    return;
+  }
+  const uint64_t deadline = monotonic_ns() + timeout_ns;
+  post_all([&] { return proxy::Drain{deadline}; });
+  for (std::thread& thread : threads) thread.join();
+  threads.clear();
+  const bool whole = recorder->stop(5 * kNsPerSecond);
+  if (!whole) log->warn("records are left in the journal; the next start delivers them", {});
+  log->info("stopped", {});
+}
+
+Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Server::~Server() = default;
+
+Result<std::unique_ptr<Server>> Server::start(ServerOptions options, LogSink& log) {
+  auto impl = std::make_unique<Impl>(std::move(options), log);
+  if (auto done = impl->set_up(); !done) return std::unexpected(done.error());
+  return std::unique_ptr<Server>(new Server(std::move(impl)));
+}
+
+std::vector<Server::Listening> Server::listening() const {
+  return impl_->listening;
+}
+
+std::string Server::memory_summary() const {
+  const gateway::Config& config = impl_->config();
+  const uint64_t workers = impl_->worker_count;
+  const uint64_t buffers = workers * power_of_two_at_least(config.buffers) * config.buffer_size;
+  const uint64_t journal = workers * config.journal.size;
+  // Both sides' queues of a client that does not read, and the request's body until the answer begins.
+  const uint64_t waiting = proxy::Stream::kHighBytes + config.buffer_size;
+  return fmt::format(
+      "receive buffers {}, journal {} (file mapping); at most {} connections, each up to {} waiting for a slow client "
+      "and a request body up to {}",
+      format_size(buffers), format_size(journal), config.limits.connections, format_size(waiting),
+      format_size(config.limits.max_body));
+}
+
+int Server::run() {
+  Impl& self = *impl_;
+  bool stopping = false;
+  while (!stopping) {
+    std::array<pollfd, 2> watched{{{self.signal_event, POLLIN, 0}, {self.stop_event, POLLIN, 0}}};
+    ::poll(watched.data(), watched.size(), kTokenPollMs);
+    signalfd_siginfo signal{};
+    while (::read(self.signal_event, &signal, sizeof signal) == static_cast<ssize_t>(sizeof signal)) {
+      if (signal.ssi_signo == SIGHUP) {
+        self.reload();
+      } else {
+        stopping = true;
+      }
+    }
+    if ((watched[1].revents & POLLIN) != 0) stopping = true;
+    if (!stopping) self.refresh_tokens();
+  }
+  self.log->info("draining: no new exchanges; running ones may finish",
+                 {{"timeout", std::string_view(format_duration(self.config().timeouts.drain))}});
+  self.drain(self.config().timeouts.drain);
+  return 0;
+}
+
+void Server::stop() {
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = ::write(impl_->stop_event, &one, sizeof one);
+}
+
+}  // namespace weir::server
