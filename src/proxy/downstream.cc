@@ -284,6 +284,18 @@ void Downstream::discard_rest(wire::BodyFraming framing, uint64_t remaining, con
 
 // --- the answer is on its way ---
 
+void Downstream::flush() {
+  if (stream_.terminating()) return;
+  stream_.flush();
+  if (stream_.send_failed()) {
+    client_gone(io::Code::other);  // TLS could not encrypt
+    return;
+  }
+  expect_send_progress();
+  // An answer may end without another byte to send: then no completion comes to say so.
+  if (state_ == State::exchange && exchange_->answer_complete() && stream_.all_sent()) exchange_->on_answer_sent();
+}
+
 void Downstream::expect_send_progress() {
   if (stream_.send_in_flight()) set_deadline(worker_->now_ns() + worker_->timeouts().send);
 }

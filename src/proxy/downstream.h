@@ -37,8 +37,9 @@ class Downstream : public Slot {
   void begin(Worker& worker, const WorkerListener& listener, int descriptor);
   void on_completion(const io::Completion& completion);
   void on_timer();
-  // From the worker's ready list: goes on with what is in the stash.
+  // From the worker's lists: goes on with what is in the stash; sends what is queued.
   void run();
+  void flush();
   bool try_close();
 
   // --- for the exchange ---

@@ -279,8 +279,7 @@ void Worker::settle() {
     for (size_t i = 0; i < to_flush_.size(); i++) {
       Downstream& downstream = *to_flush_[i];
       if (!downstream.slot_used) continue;
-      downstream.stream().flush();
-      downstream.expect_send_progress();
+      downstream.flush();
     }
     to_flush_.clear();
     for (Exchange* exchange : over_exchanges_) {
