@@ -82,25 +82,28 @@ class AnswerReader {
 
  private:
   struct Impl;
-  Impl* impl_;
+  std::unique_ptr<Impl> impl_;
 };
 
 // Withholds the usage-only chunk that a Chat client did not ask for (spec sections 4 and 8): bytes in, bytes out, each
-// event passed on once it is whole, all bytes but the withheld event's unchanged.
+// event passed on once it is whole, all bytes but the withheld event's unchanged. An event too long to be held (32 MiB)
+// is passed on as it comes.
 class UsageWithholder {
  public:
-  void reset() {
-    pending_.clear();
-    scanned_ = 0;
-  }
+  void reset();
   // Appends what may go to the client now to `out`.
   void feed(std::string_view bytes, ByteBuffer& out);
   // The stream has ended: what is left goes out, unless it is a whole usage chunk without its blank line.
   void finish(ByteBuffer& out);
+  // Bytes held at this moment, for the worker's budget.
+  size_t memory() const { return pending_.capacity(); }
 
  private:
-  ByteBuffer pending_;
-  size_t scanned_ = 0;
+  void pass_on(ByteBuffer& out);
+
+  ByteBuffer pending_;    // an event that is not whole; while passing_, the last two bytes that were passed on
+  size_t scanned_ = 0;    // of pending_, for line ends
+  bool passing_ = false;  // the event is too long to be held
 };
 
 }  // namespace weir::reader

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -41,7 +42,7 @@ struct RequestFacts {
   void clear();
 };
 
-// One per worker: owns the JSON parser and the scratch memory for decompression.
+// One per worker: owns the scratch memory for decompression.
 class RequestReader {
  public:
   RequestReader();
@@ -49,16 +50,12 @@ class RequestReader {
   RequestReader(const RequestReader&) = delete;
   RequestReader& operator=(const RequestReader&) = delete;
 
-  // `body` is the whole body; ByteBuffer's padding is what simdjson needs. `content_encoding`: the header's value,
-  // empty for none.
+  // `body` is the whole body. `content_encoding`: the header's value, empty for none.
   void read(RequestApi api, const ByteBuffer& body, std::string_view content_encoding, RequestFacts& facts);
 
  private:
   struct Impl;
-  struct ImplDeleter {
-    void operator()(Impl*) const;
-  };
-  Impl* impl_;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace weir::reader

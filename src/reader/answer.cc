@@ -1,0 +1,184 @@
+#include "reader/answer.h"
+
+#include "reader/answer_facts.h"
+#include "reader/content_coding.h"
+#include "reader/json.h"
+#include "reader/skeleton.h"
+#include "wire/sse.h"
+
+namespace weir::reader {
+namespace {
+
+// A body that is no stream is read when it is whole; a longer one is forwarded all the same, and unreadable.
+constexpr size_t kBodyMax = size_t{32} << 20;
+constexpr size_t kBodyKept = size_t{16} * 1024;
+// Compressed answers (which we never asked for): what may come out of how much, so that a bomb costs little.
+constexpr uint64_t kDecodedFree = uint64_t{1} << 20;
+constexpr uint64_t kDecodedRatioMax = 256;
+constexpr size_t kDecodeStep = size_t{16} * 1024;
+
+}  // namespace
+
+struct AnswerReader::Impl {
+  RequestApi api = RequestApi::messages;
+  bool stream = false;
+  bool undecodable = false;  // the content coding failed, or is unknown
+  uint16_t status = 200;
+  ContentCoding coding = ContentCoding::identity;
+  uint64_t encoded_size = 0, decoded_size = 0;
+  wire::SseScanner scanner;
+  ByteBuffer body;
+  bool body_oversized = false;
+  AnswerFacts facts;
+  Skeleton skeleton;
+  ContentDecoder decoder;
+
+  void feed_plain(std::string_view bytes);
+  void feed_encoded(std::string_view bytes);
+  bool read_event(const wire::SseEvent& event);
+  void read_body();
+  void read_error_body();
+  void finish_stream(bool complete);
+};
+
+AnswerReader::AnswerReader() : impl_(std::make_unique<Impl>()) {}
+AnswerReader::~AnswerReader() = default;
+
+void AnswerReader::reset(const AnswerSettings& settings) {
+  Impl& self = *impl_;
+  self.api = settings.api;
+  self.stream = settings.stream;
+  self.status = settings.status;
+  self.coding = content_coding_of(settings.content_encoding);
+  self.undecodable = self.coding == ContentCoding::unknown;
+  self.encoded_size = self.decoded_size = 0;
+  self.scanner.reset();
+  if (self.body.capacity() > kBodyKept) self.body.release();
+  self.body.clear();
+  self.body_oversized = false;
+  self.facts.reset(settings);
+  self.skeleton.reset();
+  self.decoder.end();
+  if (self.coding != ContentCoding::identity && !self.undecodable) self.decoder.begin(self.coding);
+}
+
+void AnswerReader::feed(std::string_view bytes) {
+  if (impl_->coding == ContentCoding::identity) {
+    impl_->feed_plain(bytes);
+  } else if (!impl_->undecodable) {
+    impl_->feed_encoded(bytes);
+  }
+}
+
+void AnswerReader::Impl::feed_encoded(std::string_view bytes) {
+  encoded_size += bytes.size();
+  char out[kDecodeStep];
+  for (size_t written = sizeof(out); !bytes.empty() || written == sizeof(out);) {
+    const size_t before = bytes.size();
+    undecodable = !decoder.step(bytes, out, sizeof(out), written) ||
+                  (decoded_size += written) > kDecodedFree + encoded_size * kDecodedRatioMax ||
+                  (written == 0 && bytes.size() == before && !bytes.empty());
+    if (undecodable) return;
+    feed_plain({out, written});
+  }
+}
+
+void AnswerReader::Impl::feed_plain(std::string_view bytes) {
+  if (!stream) {
+    if (body_oversized) return;
+    if (bytes.size() > kBodyMax - body.size()) {
+      body_oversized = true;
+      body.release();
+      return;
+    }
+    body.append(bytes);
+    return;
+  }
+  for (wire::SseEvent event; scanner.next(bytes, event);) {
+    if (!read_event(event)) facts.unreadable = true;
+  }
+}
+
+// False for an event that is not JSON, or that is too long.
+bool AnswerReader::Impl::read_event(const wire::SseEvent& event) {
+  if (event.oversized) return false;
+  if (skeleton.matches(event.data)) return true;
+  if (event.data.find_first_not_of(" \t\r\n") == event.data.npos) return true;
+  switch (api) {
+    case RequestApi::messages:
+      return read_messages_event(event, facts, skeleton);
+    case RequestApi::chat_completions:
+      return read_chat_event(event, facts, skeleton);
+    case RequestApi::responses:
+      return read_responses_event(event, facts, skeleton);
+  }
+  return true;
+}
+
+// Errors come as {"error": {…}} with Anthropic and OpenAI alike; ChatGPT also says {"detail": "…"}.
+void AnswerReader::Impl::read_error_body() {
+  JsonValue error, detail, message;
+  if (!read_members(body.view(), {{"error", &error}, {"detail", &detail}, {"message", &message}})) {
+    facts.unreadable = true;
+    return;
+  }
+  const JsonValue& found = error.is_object() || error.is_string() ? error : detail.is_string() ? detail : message;
+  facts.set_error(found);
+}
+
+void AnswerReader::Impl::read_body() {
+  if (status >= 400) return read_error_body();
+  // Whole and right before anything of it is believed; an answer that is JSON but no object bears nothing.
+  if (body_oversized || !is_json(body.view())) {
+    facts.unreadable = true;
+    return;
+  }
+  switch (api) {
+    case RequestApi::messages:
+      return read_messages_body(body.view(), facts);
+    case RequestApi::chat_completions:
+      return read_chat_body(body.view(), facts);
+    case RequestApi::responses:
+      return read_responses_body(body.view(), facts);
+  }
+}
+
+void AnswerReader::Impl::finish_stream(bool complete) {
+  wire::SseEvent event;
+  if (!scanner.finish(event)) return;
+  const bool had_ended = facts.stream_ended;
+  // The last event without its blank line counts. If the stream was cut inside it, that is no fault of its own.
+  if (!read_event(event) && complete && had_ended) facts.unreadable = true;
+}
+
+AnswerEnd AnswerReader::finish(bool complete, FactSink& sink) {
+  Impl& self = *impl_;
+  if (self.coding != ContentCoding::identity && complete && !self.undecodable) {
+    self.undecodable = !self.decoder.at_end();
+  }
+  if (self.stream) {
+    self.finish_stream(complete && !self.undecodable);
+  } else {
+    if (complete && !self.undecodable) self.read_body();
+    self.facts.message_ended = self.facts.stream_ended = true;
+  }
+  if (self.undecodable) self.facts.unreadable = true;
+  self.facts.emit(self.api, sink);
+  return {.stream_ended = self.facts.stream_ended,
+          .unreadable = self.facts.unreadable,
+          .failed = self.facts.failed || self.status >= 400,
+          .error_type = self.facts.error_type,
+          .error_message = self.facts.error_message,
+          .error_status = self.facts.error_status};
+}
+
+unsigned AnswerReader::open_line_ends() const {
+  return impl_->stream ? impl_->scanner.open_line_ends() : 0;
+}
+
+size_t AnswerReader::memory() const {
+  return sizeof(Impl) + impl_->scanner.memory() + impl_->body.capacity() + impl_->facts.memory() +
+         impl_->skeleton.memory() + impl_->decoder.memory();
+}
+
+}  // namespace weir::reader

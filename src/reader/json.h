@@ -1,0 +1,162 @@
+// A strict JSON reader that pulls: the caller asks for members, elements and values in the order of the text, and every
+// byte that it passes is checked (grammar, numbers, escapes, control characters, UTF-8), so that one pass both reads
+// and validates. It is no parser into a tree, copies nothing and needs no padding: it works on slices of receive
+// buffers. simdjson's On-Demand is not used here because it leaves skipped values unchecked, needs padding, and does
+// not say at which byte a text goes wrong; of simdjson we use the UTF-8 check.
+//
+// The invariants: (1) after a failure every call returns false or `none`, so loops end by themselves; (2) the text is
+// JSON only if finish() returned true: what was read before may still be refused.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace weir::reader {
+
+// Nesting is read to this depth (spec section 8); deeper is still checked, and told by too_deep().
+inline constexpr size_t kNestingMax = 1000;
+// Prompts, arguments and thoughts are cut here (spec section 6).
+inline constexpr size_t kTextMax = size_t{64} * 1024;
+
+enum class JsonKind : uint8_t { none, object, array, string, number, boolean_true, boolean_false, null };
+
+// A value and its bytes in the text: of a string what stands between its quotes, still escaped. Borrows the text.
+struct JsonValue {
+  JsonKind kind = JsonKind::none;
+  std::string_view raw;
+
+  bool is(JsonKind wanted) const { return kind == wanted; }
+  bool is_string() const { return kind == JsonKind::string; }
+  bool is_object() const { return kind == JsonKind::object; }
+  bool is_array() const { return kind == JsonKind::array; }
+  // The text of a short string: a slice, or unescaped into `room`. Empty for what is no string or does not fit.
+  std::string_view short_text(std::span<char, 64> room) const;
+  // Whether this is the string `text` (of less than 64 bytes), however it is escaped.
+  bool is_text(std::string_view text) const;
+  // A non-empty string.
+  bool has_text() const { return is_string() && !raw.empty(); }
+};
+
+class JsonReader {
+ public:
+  // Borrows `text`.
+  explicit JsonReader(std::string_view text) : begin_(text.data()), p_(text.data()), end_(text.data() + text.size()) {}
+
+  // The kind of the next value; nothing is taken.
+  JsonKind peek();
+  // REQUIRES: peek() said object (array). Takes the opening bracket; then next_member (next_element) until it is false.
+  void enter();
+  // Takes the key and the colon of the next member; false once the closing brace was taken, or at a failure. The key
+  // is unescaped, and valid until the next call (an escaped one that is too long to be known to us is given as empty).
+  bool next_member(std::string_view& key);
+  // Moves to the next element; false once the closing bracket was taken, or at a failure.
+  bool next_element();
+  // Takes the next value whole, and checks it.
+  JsonValue value();
+  // Takes white space; true if nothing else is left and the whole text was right.
+  bool finish();
+
+  bool failed() const { return error_ != nullptr; }
+  // After a failure: what is wrong, and the offset of the first wrong byte (the size of the text if it ends early).
+  const char* error() const { return error_; }
+  size_t error_offset() const { return static_cast<size_t>(p_ - begin_); }
+  bool too_deep() const { return too_deep_; }
+  // Where the next byte is taken.
+  size_t offset() const { return static_cast<size_t>(p_ - begin_); }
+
+ private:
+  void skip_space() {
+    while (p_ != end_ && static_cast<unsigned char>(*p_) <= ' ' && is_space(*p_)) ++p_;
+  }
+  static bool is_space(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
+  bool fail(const char* error, const char* at);
+  bool fail_here();
+  bool string(std::string_view& raw, bool& escaped);
+  const char* escape(const char* at);
+  bool number();
+  bool literal(std::string_view word);
+  bool scalar(JsonKind kind);
+  bool skip_container();
+  bool key_and_colon(std::string_view& raw, bool& escaped);
+  bool descend();
+  void check_utf8();
+
+  const char* begin_;
+  const char* p_;
+  const char* end_;
+  const char* error_ = nullptr;
+  size_t depth_ = 0;
+  bool first_ = false;  // the container was just entered
+  bool too_deep_ = false;
+  bool non_ascii_ = false;  // then finish() checks the UTF-8 of the whole text
+  char key_[64];            // an escaped key, unescaped
+};
+
+// A text of at most kTextMax bytes, cut at a whole code point, and the size that it would have had.
+struct CappedText {
+  std::string text;
+  uint64_t size = 0;
+  bool truncated = false;
+
+  void clear() {
+    text.clear();
+    size = 0;
+    truncated = false;
+  }
+  // REQUIRES: valid UTF-8.
+  void append(std::string_view bytes);
+};
+
+// Unescapes the raw bytes of a JSON string. REQUIRES: JsonReader has checked them. A lone surrogate becomes U+FFFD.
+void append_unescaped(std::string_view raw, CappedText& out);
+// At most kTextMax bytes of it.
+void assign_unescaped(std::string_view raw, std::string& out);
+
+// A number as a count: 0 for negative ones and for what is no number; a fraction is dropped.
+uint64_t count_of(const JsonValue& value);
+
+// One member that read_members looks for.
+struct Member {
+  std::string_view key;
+  JsonValue* value;
+};
+// Reads the members of `object`, of duplicate keys the last. False if the text is not exactly one JSON object, or is
+// nested too deep; the values are then not to be used.
+bool read_members(std::string_view object, std::initializer_list<Member> members);
+
+// The same for a value, which must be an object.
+bool read_members(const JsonValue& object, std::initializer_list<Member> members);
+// Whether this is an object with at least one member.
+bool has_members(const JsonValue& object);
+
+// Whether `text` is JSON that is read: well formed, and not nested too deep.
+bool is_json(std::string_view text);
+
+// Walks the elements of an array that was read (and so checked) before.
+class JsonElements {
+ public:
+  explicit JsonElements(const JsonValue& array) : reader_(array.raw) {
+    if (array.is_array()) reader_.enter();
+    done_ = !array.is_array();
+  }
+  bool next(JsonValue& element) {
+    if (done_ || !reader_.next_element()) return false;
+    element = reader_.value();
+    return true;
+  }
+
+ private:
+  JsonReader reader_;
+  bool done_;
+};
+
+// Scans a JSON string strictly: `at` is just after the opening quote; returns the place just after the closing one, or
+// null if the bytes up to `end` do not hold a whole, well-formed string. UTF-8 is not looked at: `non_ascii` is set.
+const char* skip_string(const char* at, const char* end, bool& non_ascii);
+
+}  // namespace weir::reader

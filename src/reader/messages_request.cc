@@ -1,0 +1,54 @@
+// Anthropic Messages: what is read from a request (spec sections 5 and 8).
+#include "reader/request_parts.h"
+
+namespace weir::reader {
+namespace {
+
+std::string_view trimmed(std::string_view text) {
+  const auto is_space = [](char c) { return c == ' ' || (c >= '\t' && c <= '\r'); };
+  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+// Claude Code puts its session into metadata.user_id: as JSON in a string, or, earlier, in
+// "user_<hash>_account_<uuid>_session_<uuid>".
+void read_session(const JsonValue& metadata, RequestFacts& facts) {
+  JsonValue user_id, session_id;
+  if (!read_members(metadata, {{"user_id", &user_id}}) || !user_id.is_string()) return;
+  std::string& session = facts.metadata_session_id;
+  assign_unescaped(user_id.raw, session);
+  if (read_members(session, {{"session_id", &session_id}}) && session_id.is_string()) {
+    std::string unescaped;
+    assign_unescaped(session_id.raw, unescaped);
+    session.assign(trimmed(unescaped));
+    return;
+  }
+  constexpr std::string_view mark = "_session_";
+  const size_t at = session.find(mark);
+  session =
+      at == session.npos ? std::string() : std::string(trimmed(std::string_view(session).substr(at + mark.size())));
+}
+
+}  // namespace
+
+void read_messages_request(const RequestMembers& members, RequestFacts& facts) {
+  read_session(members.metadata, facts);
+  const Turn& last = members.last;
+  const bool of_user = last.role.is_text("user");
+  if (last.content.is_string() && of_user) PromptWriter(facts).append(last.content);
+
+  JsonValue text_found, result_found;
+  JsonElements blocks(last.content);
+  for (JsonValue block; blocks.next(block);) {
+    JsonValue type, text, tool_use_id;
+    if (!block.is_object()) continue;
+    if (!read_members(block.raw, {{"type", &type}, {"text", &text}, {"tool_use_id", &tool_use_id}})) continue;
+    if (type.is_text("text") && text.is_string()) text_found = text;
+    if (type.is_text("tool_result") && tool_use_id.is_string()) result_found = tool_use_id;
+  }
+  if (text_found.is_string() && of_user) PromptWriter(facts).append(text_found);
+  if (result_found.is_string()) assign_unescaped(result_found.raw, facts.correlating_tool_call_id);
+}
+
+}  // namespace weir::reader

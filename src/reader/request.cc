@@ -1,0 +1,162 @@
+#include "reader/request.h"
+
+#include "reader/content_coding.h"
+#include "reader/json.h"
+#include "reader/request_parts.h"
+
+namespace weir::reader {
+namespace {
+
+// What the buffer for decoded bodies may keep between requests.
+constexpr size_t kDecodedKeptMax = size_t{1} << 20;
+
+// The walk over the body: one pass that takes every byte.
+bool walk(RequestApi api, JsonReader& reader, RequestMembers& members) {
+  const std::string_view turns_key = api == RequestApi::responses ? "input" : "messages";
+  const std::string_view call_id_key = api == RequestApi::responses ? "call_id" : "tool_call_id";
+  reader.enter();
+  std::string_view key;
+  while (reader.next_member(key)) {
+    if (key == turns_key) {
+      members.input = read_turns(reader, call_id_key, members.last);
+      continue;
+    }
+    const JsonValue value = reader.value();
+    if (key == "model") members.model = value;
+    if (key == "stream") members.stream = value;
+    if (key == "metadata") members.metadata = value;
+    if (key == "stream_options") members.stream_options = value;
+  }
+  return reader.finish();
+}
+
+void refuse(RequestFacts& facts, BodyStatus status, const char* error, size_t offset) {
+  facts.status = status;
+  facts.error = error;
+  facts.error_offset = offset;
+}
+
+void read_json(RequestApi api, std::string_view body, RequestFacts& facts) {
+  JsonReader reader(body);
+  RequestMembers members;
+  const JsonKind kind = reader.peek();
+  const size_t value_offset = reader.offset();
+  if (kind != JsonKind::object) {
+    reader.value();
+    if (!reader.finish()) return refuse(facts, BodyStatus::invalid_json, reader.error(), reader.error_offset());
+    return refuse(facts, BodyStatus::not_an_object, "the body is not a JSON object", value_offset);
+  }
+  if (!walk(api, reader, members)) {
+    return refuse(facts, BodyStatus::invalid_json, reader.error(), reader.error_offset());
+  }
+  if (members.model.is_string()) assign_unescaped(members.model.raw, facts.model);
+  facts.streaming = members.stream.is(JsonKind::boolean_true);
+  switch (api) {
+    case RequestApi::messages:
+      read_messages_request(members, facts);
+      break;
+    case RequestApi::chat_completions:
+      read_chat_request(members, body, facts);
+      break;
+    case RequestApi::responses:
+      read_responses_request(members, facts);
+      break;
+  }
+  if (reader.too_deep()) {
+    facts.status = BodyStatus::unreadable;
+    facts.insert_usage = false;
+  }
+}
+
+}  // namespace
+
+void RequestFacts::clear() {
+  status = BodyStatus::ok;
+  error_offset = 0;
+  error.clear();
+  model.clear();
+  streaming = false;
+  has_prompt = false;
+  prompt.clear();
+  prompt_truncated = false;
+  prompt_size = 0;
+  correlating_tool_call_id.clear();
+  metadata_session_id.clear();
+  insert_usage = false;
+  insert_offset = 0;
+  insert_text.clear();
+}
+
+JsonValue read_turns(JsonReader& reader, std::string_view call_id_key, Turn& last) {
+  last = {};
+  const JsonKind kind = reader.peek();
+  if (kind != JsonKind::array) return reader.value();
+  reader.enter();
+  while (reader.next_element()) {
+    Turn turn;
+    turn.seen = true;
+    if (reader.peek() == JsonKind::object) {
+      reader.enter();
+      std::string_view key;
+      while (reader.next_member(key)) {
+        const JsonValue value = reader.value();
+        if (key == "role") turn.role = value;
+        if (key == "content") turn.content = value;
+        if (key == "type") turn.type = value;
+        if (key == call_id_key) turn.call_id = value;
+      }
+    } else {
+      reader.value();
+    }
+    if (!turn.is_instruction()) last = turn;
+  }
+  return {kind, {}};
+}
+
+PromptWriter::PromptWriter(RequestFacts& facts) : facts_(facts) {
+  text_.text.swap(facts.prompt);
+  text_.clear();
+  facts.has_prompt = true;
+}
+
+PromptWriter::~PromptWriter() {
+  text_.text.swap(facts_.prompt);
+  facts_.prompt_size = text_.size;
+  facts_.prompt_truncated = text_.truncated;
+}
+
+void PromptWriter::append(const JsonValue& text, std::string_view separator) {
+  if (!separator.empty()) text_.append(separator);
+  append_unescaped(text.raw, text_);
+}
+
+struct RequestReader::Impl {
+  ContentDecoder decoder;
+  ByteBuffer decoded;
+};
+
+RequestReader::RequestReader() : impl_(std::make_unique<Impl>()) {}
+RequestReader::~RequestReader() = default;
+
+void RequestReader::read(RequestApi api, const ByteBuffer& body, std::string_view content_encoding,
+                         RequestFacts& facts) {
+  facts.clear();
+  if (body.empty()) return refuse(facts, BodyStatus::empty, "the body is empty", 0);
+  const ContentCoding coding = content_coding_of(content_encoding);
+  if (coding == ContentCoding::identity) return read_json(api, body.view(), facts);
+
+  // What we cannot judge we do not refuse: it is forwarded, and told as unreadable.
+  if (!decode_body(impl_->decoder, coding, body.view(), impl_->decoded)) {
+    facts.status = BodyStatus::unreadable;
+  } else {
+    read_json(api, impl_->decoded.view(), facts);
+    if (facts.status != BodyStatus::ok) {
+      facts.clear();
+      facts.status = BodyStatus::unreadable;
+    }
+    facts.insert_usage = false;
+  }
+  if (impl_->decoded.capacity() > kDecodedKeptMax) impl_->decoded.release();
+}
+
+}  // namespace weir::reader
