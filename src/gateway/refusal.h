@@ -68,13 +68,13 @@ std::string_view reason_phrase(uint16_t status);
 struct RefusalAnswer {
   Refusal refusal = Refusal::none;
   ErrorShape shape = ErrorShape::openai;
-  std::string_view detail;           // for the row's "{}"
-  std::string_view request_id;       // in Anthropic's body; empty: left out of nothing, written as ""
-  std::string_view interception_id;  // not empty: X-Weir-Interception-Id is added
-  std::string_view allow;            // for 405
-  uint32_t retry_after_s = 0;        // not 0: Retry-After is added
-  bool head_request = false;         // no body, the same Content-Length
-  bool close = false;                // Connection: close
+  std::string_view detail = {};           // for the row's "{}"
+  std::string_view request_id = {};       // in Anthropic's body; empty: left out of nothing, written as ""
+  std::string_view interception_id = {};  // not empty: X-Weir-Interception-Id is added
+  std::string_view allow = {};            // for 405
+  uint32_t retry_after_s = 0;             // not 0: Retry-After is added
+  bool head_request = false;              // no body, the same Content-Length
+  bool close = false;                     // Connection: close
 };
 // Appends the whole answer: status line, Content-Type, Content-Length, the rest, body. JSON-escapes the detail,
 // whatever its bytes.
