@@ -35,17 +35,25 @@ struct ListenerConfig {
 enum class AuthorizerKind : uint8_t { store, http, none };
 struct AuthorizerConfig {
   AuthorizerKind kind = AuthorizerKind::store;
-  std::string url;  // http
+  std::string url;                                       // http
+  std::string header = "Authorization: Bearer {token}";  // http: what bears the token
   uint64_t timeout_ns = 5 * kNsPerSecond;
   std::string ca_file;
-  std::string user_id;  // none: the initiator's UUID
-  std::string username;
+  std::string user_id = "00000000-0000-0000-0000-000000000001";  // none: the initiator's UUID
+  std::string username = "local";
   Place place;
 };
 
 struct KeySource {
   std::string env;
   std::string file;
+  bool optional = false;  // of a default provider: an unset variable is no mistake
+};
+// What a provider records differently from [record].
+struct RecordOverride {
+  std::optional<Recording> prompts;
+  std::optional<Recording> tools;
+  std::optional<Recording> thoughts;
 };
 struct ProviderConfig {
   std::string name;
@@ -54,7 +62,7 @@ struct ProviderConfig {
   KeySource key;
   std::string ca_file;
   bool send_actor_headers = false;
-  std::optional<RecordSettings> record;
+  RecordOverride record;
   Place place;
 };
 
@@ -69,10 +77,13 @@ struct RuleWhen {  // empty: any
 struct RuleConfig {
   std::string name;
   RuleWhen when;
-  bool response = false;  // on = "response"; default "request"
-  std::vector<std::string> strip;
+  std::string on = "request";      // or "response"
+  std::vector<std::string> strip;  // a name, or "prefix*"
   std::vector<std::pair<std::string, std::string>> set;
   std::vector<std::pair<std::string, std::string>> add;
+  bool response() const { return on == "response"; }
+  // Built-in rules only: what stays where it stood although a rule strips its name ("{credential}").
+  std::vector<std::string> keep;
   Place place;
 };
 
@@ -140,7 +151,19 @@ Result<Config> load_config(const std::string& path);
 
 // One "key = value" from a flag, by the dotted key of the file ("limits.max_body", "timeouts.stream", "workers"), in
 // the text that TOML or the flag has. So a flag and its twin have one checker. `place` is "--max-body" for messages.
+// Lists are separated by commas. What a file has in an array of tables is named: "provider.openai.base_url",
+// "listener.public.address", "rule.tag.strip", "sink.sqlite.path" change that one, or make it; "rule.tag.set" takes
+// "x-team=blue" and may be given several times.
 Result<> set_option(Config& config, std::string_view key, std::string_view value, std::string_view place);
+
+// Every key that set_option() takes, for flags and for help. Those of the arrays of tables have a '*' for the name:
+// "provider.*.base_url".
+struct OptionText {
+  std::string key;
+  std::string_view help;
+  bool is_switch = false;  // true or false
+};
+std::vector<OptionText> option_texts();
 
 // Checks what spans several parts (unique names, `none` only on loopback, trusted only on Unix sockets, journal sizes).
 Result<> check_config(const Config& config);

@@ -1,0 +1,300 @@
+// Defaults, and the table of every key.
+#include "gateway/config.h"
+
+#include <algorithm>
+
+#include "base/ids.h"
+#include "base/units.h"
+#include "gateway/messages.h"
+#include "gateway/option.h"
+
+namespace weir::gateway {
+
+namespace {
+
+constexpr uint64_t kKiB = 1024;
+constexpr uint64_t kMiB = 1024 * kKiB;
+constexpr uint64_t kGiB = 1024 * kMiB;
+constexpr uint64_t kTimeoutMin = 10 * kNsPerMs;  // one turn of the workers' timer wheel
+constexpr uint64_t kHour = 3600 * kNsPerSecond;
+constexpr uint64_t kDay = 24 * kHour;
+
+struct DefaultProvider {
+  std::string_view name;
+  ProviderType type;
+  std::string_view base_url;
+  std::string_view key_env;
+};
+constexpr DefaultProvider kDefaultProviders[] = {
+    {"anthropic", ProviderType::anthropic, "https://api.anthropic.com", "ANTHROPIC_API_KEY"},
+    {"openai", ProviderType::openai, "https://api.openai.com/v1", "OPENAI_API_KEY"},
+    {"chatgpt", ProviderType::openai, "https://chatgpt.com/backend-api/codex", ""},
+    {"copilot", ProviderType::copilot, "https://api.individual.githubcopilot.com", ""},
+};
+
+std::string_view expect_sync(std::string_view text) {
+  const auto interval = parse_duration(text);
+  if (text == "off" || (interval && *interval >= kTimeoutMin && *interval <= kHour)) return {};
+  return "\"off\" or an interval 10ms..1h";
+}
+std::string_view expect_uuid(std::string_view text) {
+  return is_uuid(text) ? "" : "a UUID in its 36 characters";
+}
+std::string_view expect_side(std::string_view text) {
+  return text == "request" || text == "response" ? "" : "\"request\" or \"response\"";
+}
+std::string_view expect_sink(std::string_view text) {
+  return text == "sqlite" ? "" : "\"sqlite\"";
+}
+std::string_view expect_not_empty(std::string_view text) {
+  return text.empty() ? "a text that is not empty" : "";
+}
+std::string_view expect_header_line(std::string_view text) {
+  const size_t colon = text.find(": ");
+  const bool one_line =
+      std::ranges::none_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
+  const bool good = one_line && colon != std::string_view::npos && colon > 0 &&
+                    text.substr(0, colon).find(' ') == std::string_view::npos &&
+                    text.find("{token}", colon) != std::string_view::npos;
+  return good ? "" : "one header line with {token} in its value, such as \"Authorization: Bearer {token}\"";
+}
+
+#define WEIR_SLOT(type, field) [](type& config) -> Slot { return &config.field; }
+
+constexpr Option<Config> kConfigOptions[] = {
+    {.key = "data_dir",
+     .help = "where weir.db and the journal are kept",
+     .slot = WEIR_SLOT(Config, data_dir),
+     .expect = expect_not_empty},
+    {.key = "workers",
+     .help = "worker threads; 0 is one for each usable core",
+     .slot = WEIR_SLOT(Config, workers),
+     .max = 1024},
+    {.key = "cpus", .help = "cores to pin workers to, in order", .slot = WEIR_SLOT(Config, cpus), .max = 4095},
+    {.key = "allow_byok", .help = "whether users may bring their own key", .slot = WEIR_SLOT(Config, allow_byok)},
+    {.key = "governance_headers",
+     .help = "headers that bear the gateway token of a user who brings their own key",
+     .slot = WEIR_SLOT(Config, governance_headers)},
+    {.key = "node", .help = "this node's name in records; default: the host's", .slot = WEIR_SLOT(Config, node)},
+    {.key = "ring_entries",
+     .help = "entries of a worker's submission queue, a power of two",
+     .slot = WEIR_SLOT(Config, ring_entries),
+     .min = 64,
+     .max = 32768},
+    {.key = "buffers",
+     .help = "receive buffers of a worker, a power of two",
+     .slot = WEIR_SLOT(Config, buffers),
+     .min = 16,
+     .max = 32768},
+    {.key = "buffer_size",
+     .help = "bytes of a receive buffer",
+     .slot = WEIR_SLOT(Config, buffer_size),
+     .unit = Unit::bytes,
+     .min = kKiB,
+     .max = kMiB},
+    {.key = "dns_ttl",
+     .help = "how long a provider's addresses are used",
+     .slot = WEIR_SLOT(Config, dns_ttl_ns),
+     .unit = Unit::time,
+     .min = kNsPerSecond,
+     .max = kDay},
+    {.key = "log_format", .help = "text or json", .slot = WEIR_SLOT(Config, log_format)},
+    {.key = "log_level", .help = "debug, info, warn or error", .slot = WEIR_SLOT(Config, log_level)},
+    {.key = "authorizer.kind",
+     .help = "who checks gateway tokens: store, http or none",
+     .slot = WEIR_SLOT(Config, authorizer.kind)},
+    {.key = "authorizer.url", .help = "http: the service that is asked", .slot = WEIR_SLOT(Config, authorizer.url)},
+    {.key = "authorizer.header",
+     .help = "http: the header that bears the token, with {token} in its value",
+     .slot = WEIR_SLOT(Config, authorizer.header),
+     .expect = expect_header_line},
+    {.key = "authorizer.timeout",
+     .help = "http: how long the service may take",
+     .slot = WEIR_SLOT(Config, authorizer.timeout_ns),
+     .unit = Unit::time,
+     .min = kTimeoutMin,
+     .max = kHour},
+    {.key = "authorizer.ca_file",
+     .help = "http: certificates to trust; default: the system's",
+     .slot = WEIR_SLOT(Config, authorizer.ca_file)},
+    {.key = "authorizer.user",
+     .help = "none: the name of every caller",
+     .slot = WEIR_SLOT(Config, authorizer.username)},
+    {.key = "authorizer.user_id",
+     .help = "none: the UUID of every caller",
+     .slot = WEIR_SLOT(Config, authorizer.user_id),
+     .expect = expect_uuid},
+    {.key = "record.prompts", .help = "full, length or off", .slot = WEIR_SLOT(Config, record.prompts)},
+    {.key = "record.tools", .help = "full, length or off", .slot = WEIR_SLOT(Config, record.tools)},
+    {.key = "record.thoughts", .help = "full, length or off", .slot = WEIR_SLOT(Config, record.thoughts)},
+    {.key = "limits.max_body",
+     .help = "the largest request body",
+     .slot = WEIR_SLOT(Config, limits.max_body),
+     .unit = Unit::bytes,
+     .min = kKiB,
+     .max = 2 * kGiB},
+    {.key = "limits.max_head",
+     .help = "the largest request head",
+     .slot = WEIR_SLOT(Config, limits.max_head),
+     .unit = Unit::bytes,
+     .min = 4 * kKiB,
+     .max = kMiB},
+    {.key = "limits.connections",
+     .help = "client connections of all workers together",
+     .slot = WEIR_SLOT(Config, limits.connections),
+     .min = 1,
+     .max = 4000000},
+#define WEIR_TIMEOUT(name, text)             \
+  {.key = "timeouts." #name,                 \
+   .help = text,                             \
+   .slot = WEIR_SLOT(Config, timeouts.name), \
+   .unit = Unit::time,                       \
+   .min = kTimeoutMin,                       \
+   .max = kDay}
+    WEIR_TIMEOUT(head, "for a request head, from its first byte"),
+    WEIR_TIMEOUT(body, "without a byte of the request body"),
+    WEIR_TIMEOUT(idle, "for a client connection between requests"),
+    WEIR_TIMEOUT(handshake, "for TLS, on either side"),
+    WEIR_TIMEOUT(connect, "to one address of a provider"),
+    WEIR_TIMEOUT(answer, "until the first byte of the provider's answer"),
+    WEIR_TIMEOUT(stream, "without a byte inside the provider's answer"),
+    WEIR_TIMEOUT(send, "without progress towards a client that does not read"),
+    WEIR_TIMEOUT(upstream_idle, "for a provider connection between requests"),
+    WEIR_TIMEOUT(drain, "for exchanges to end when weir stops"),
+#undef WEIR_TIMEOUT
+    {.key = "journal.size",
+     .help = "bytes of a worker's journal",
+     .slot = WEIR_SLOT(Config, journal.size),
+     .unit = Unit::bytes,
+     .min = kMiB,
+     .max = 64 * kGiB},
+    {.key = "journal.sync",
+     .help = "off, or how often the journal is written to the disk",
+     .slot = WEIR_SLOT(Config, journal.sync),
+     .expect = expect_sync},
+};
+
+constexpr Option<ListenerConfig> kListenerOptions[] = {
+    {.key = "name",
+     .help = "becomes `source` in logs and records",
+     .slot = WEIR_SLOT(ListenerConfig, name),
+     .expect = expect_listener_name},
+    {.key = "address",
+     .help = "an IP address and port, or unix:/path",
+     .slot = WEIR_SLOT(ListenerConfig, address),
+     .expect = expect_address},
+    {.key = "tls.certificate", .help = "a PEM file", .slot = WEIR_SLOT(ListenerConfig, certificate)},
+    {.key = "tls.key", .help = "a PEM file", .slot = WEIR_SLOT(ListenerConfig, key)},
+    {.key = "trusted", .help = "callers may name a delegated key id", .slot = WEIR_SLOT(ListenerConfig, trusted)},
+    {.key = "allowed_uids",
+     .help = "who may connect to a trusted Unix socket",
+     .slot = WEIR_SLOT(ListenerConfig, allowed_uids),
+     .max = UINT32_MAX - 1},
+};
+
+constexpr Option<ProviderConfig> kProviderOptions[] = {
+    {.key = "name",
+     .help = "the first segment of the provider's paths",
+     .slot = WEIR_SLOT(ProviderConfig, name),
+     .expect = expect_provider_name},
+    {.key = "type", .help = "anthropic, openai or copilot", .slot = WEIR_SLOT(ProviderConfig, type)},
+    {.key = "base_url", .help = "where requests go", .slot = WEIR_SLOT(ProviderConfig, base_url)},
+    {.key = "key.env",
+     .help = "the environment variable that holds the operator's key",
+     .slot = WEIR_SLOT(ProviderConfig, key.env),
+     .expect = expect_variable_name,
+     .secret = true},  // a key that was pasted here by mistake must not be repeated
+    {.key = "key.file", .help = "the file that holds the operator's key", .slot = WEIR_SLOT(ProviderConfig, key.file)},
+    {.key = "ca_file",
+     .help = "certificates to trust; default: the system's",
+     .slot = WEIR_SLOT(ProviderConfig, ca_file)},
+    {.key = "send_actor_headers",
+     .help = "tell the provider who the caller is",
+     .slot = WEIR_SLOT(ProviderConfig, send_actor_headers)},
+    {.key = "record.prompts", .help = "full, length or off", .slot = WEIR_SLOT(ProviderConfig, record.prompts)},
+    {.key = "record.tools", .help = "full, length or off", .slot = WEIR_SLOT(ProviderConfig, record.tools)},
+    {.key = "record.thoughts", .help = "full, length or off", .slot = WEIR_SLOT(ProviderConfig, record.thoughts)},
+};
+
+constexpr Option<RuleConfig> kRuleOptions[] = {
+    {.key = "name", .help = "for messages", .slot = WEIR_SLOT(RuleConfig, name), .expect = expect_not_empty},
+    {.key = "on", .help = "request or response", .slot = WEIR_SLOT(RuleConfig, on), .expect = expect_side},
+    {.key = "when.provider", .help = "a provider's name", .slot = WEIR_SLOT(RuleConfig, when.provider)},
+    {.key = "when.type", .help = "anthropic, openai or copilot", .slot = WEIR_SLOT(RuleConfig, when.type)},
+    {.key = "when.route", .help = "bridged, passthrough or an API", .slot = WEIR_SLOT(RuleConfig, when.route)},
+    {.key = "when.auth", .help = "centralized or byok", .slot = WEIR_SLOT(RuleConfig, when.auth)},
+    {.key = "when.credential_kind",
+     .help = "centralized, personal_api_key or subscription",
+     .slot = WEIR_SLOT(RuleConfig, when.credential_kind)},
+    {.key = "when.client", .help = "a client's name, such as Claude Code", .slot = WEIR_SLOT(RuleConfig, when.client)},
+    {.key = "strip", .help = "header names, or prefixes such as x-internal-*", .slot = WEIR_SLOT(RuleConfig, strip)},
+    {.key = "set", .help = "headers to write in place of the peer's", .slot = WEIR_SLOT(RuleConfig, set)},
+    {.key = "add", .help = "headers to write beside the peer's", .slot = WEIR_SLOT(RuleConfig, add)},
+};
+
+constexpr Option<SinkConfig> kSinkOptions[] = {
+    {.key = "kind", .help = "sqlite", .slot = WEIR_SLOT(SinkConfig, kind), .expect = expect_sink},
+    {.key = "path", .help = "the database; default: weir.db in data_dir", .slot = WEIR_SLOT(SinkConfig, path)},
+};
+
+#undef WEIR_SLOT
+
+}  // namespace
+
+std::span<const Option<Config>> config_options() {
+  return kConfigOptions;
+}
+std::span<const Option<ListenerConfig>> listener_options() {
+  return kListenerOptions;
+}
+std::span<const Option<ProviderConfig>> provider_options() {
+  return kProviderOptions;
+}
+std::span<const Option<RuleConfig>> rule_options() {
+  return kRuleOptions;
+}
+std::span<const Option<SinkConfig>> sink_options() {
+  return kSinkOptions;
+}
+
+std::string_view default_base_url(std::string_view name, ProviderType type) {
+  std::string_view by_type;
+  for (const DefaultProvider& known : kDefaultProviders) {
+    if (known.type != type) continue;
+    if (known.name == name) return known.base_url;
+    if (by_type.empty()) by_type = known.base_url;
+  }
+  return by_type;
+}
+
+ProviderConfig provider_named(std::string_view name) {
+  ProviderConfig provider;
+  provider.name = name;
+  for (const DefaultProvider& known : kDefaultProviders) {
+    if (known.name == name) provider.type = known.type;
+  }
+  return provider;
+}
+
+Config default_config() {
+  Config config;
+  ListenerConfig listener;
+  listener.name = "public";
+  listener.address = "127.0.0.1:4001";
+  listener.place = {.file = "default", .line = 0};
+  config.listeners.push_back(std::move(listener));
+  for (const DefaultProvider& known : kDefaultProviders) {
+    ProviderConfig provider;
+    provider.name = known.name;
+    provider.type = known.type;
+    provider.base_url = known.base_url;
+    provider.key = {.env = std::string(known.key_env), .file = {}, .optional = true};
+    provider.place = {.file = "default", .line = 0};
+    config.providers.push_back(std::move(provider));
+  }
+  config.authorizer.place = {.file = "default", .line = 0};
+  config.sinks.push_back({});
+  return config;
+}
+
+}  // namespace weir::gateway

@@ -1,0 +1,255 @@
+// What one value alone cannot tell: contradictions between the parts of a configuration.
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <bit>
+#include <charconv>
+#include <set>
+
+#include "gateway/messages.h"
+#include "gateway/option.h"
+#include "wire/head.h"
+
+namespace weir::gateway {
+
+namespace {
+
+constexpr std::string_view kUnixPrefix = "unix:";
+constexpr size_t kUnixPathMax = 107;  // sockaddr_un::sun_path and its terminator
+
+struct HostPort {
+  std::string host;  // without brackets
+  bool ipv6 = false;
+  bool valid = false;
+};
+
+HostPort split_address(std::string_view address) {
+  HostPort result;
+  const size_t colon = address.rfind(':');
+  if (colon == std::string_view::npos) return result;
+  std::string_view host = address.substr(0, colon);
+  const std::string_view port = address.substr(colon + 1);
+  uint16_t number = 0;
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
+  if (port.empty() || error != std::errc() || end != port.data() + port.size()) return result;
+  if (host.starts_with('[') && host.ends_with(']')) {
+    result.ipv6 = true;
+    host = host.substr(1, host.size() - 2);
+  }
+  result.host = host;
+  in6_addr parsed{};
+  result.valid = inet_pton(result.ipv6 ? AF_INET6 : AF_INET, result.host.c_str(), &parsed) == 1;
+  return result;
+}
+
+bool is_word(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+class Contradictions {
+ public:
+  Contradictions(const Config& config, std::vector<std::string>& mistakes) : config_(config), mistakes_(mistakes) {}
+
+  void find() {
+    check_workers();
+    check_governance_headers();
+    check_listeners();
+    check_authorizer();
+    check_providers();
+    check_rule_names();
+    if (config_.sinks.size() > 1) mistake("{}: only one [[sink]] is supported", file());
+  }
+
+ private:
+  template <class... Args>
+  void mistake(fmt::format_string<Args...> format, Args&&... args) {
+    mistakes_.push_back(fmt::format(format, std::forward<Args>(args)...));
+  }
+  std::string_view file() const { return config_.file.empty() ? "configuration" : std::string_view(config_.file); }
+
+  void check_workers() {
+    if (!std::has_single_bit(config_.ring_entries)) {
+      mistake("{}: ring_entries must be a power of two (was {})", file(), config_.ring_entries);
+    }
+    if (!std::has_single_bit(config_.buffers)) {
+      mistake("{}: buffers must be a power of two (was {})", file(), config_.buffers);
+    }
+    if (std::set(config_.cpus.begin(), config_.cpus.end()).size() != config_.cpus.size()) {
+      mistake("{}: cpus names a core twice", file());
+    }
+    if (!config_.cpus.empty() && config_.workers > config_.cpus.size()) {
+      mistake("{}: workers is {} but cpus names only {}; give each worker a core, or leave cpus out", file(),
+              config_.workers, config_.cpus.size());
+    }
+  }
+
+  void check_governance_headers() {
+    constexpr std::string_view kTaken[] = {"Authorization", "X-Api-Key",         "Host",   "Content-Length",
+                                           "Connection",    "Transfer-Encoding", "Cookie", "Content-Type"};
+    constexpr std::string_view kMarks = "!#$%&'+-.^_`|~";
+    for (size_t i = 0; i < config_.governance_headers.size(); ++i) {
+      const std::string& name = config_.governance_headers[i];
+      const bool token = !name.empty() && std::ranges::all_of(name, [&](char c) {
+        return is_word(c) || kMarks.find(c) != std::string_view::npos;
+      });
+      if (!token) mistake("{}: governance_headers has \"{}\", which is not a header name", file(), name);
+      for (const std::string_view taken : kTaken) {
+        if (!wire::equals_ignoring_case(taken, name)) continue;
+        mistake("{}: governance_headers may not name {}: it means something else in every request", file(), taken);
+      }
+      for (size_t j = 0; j < i; ++j) {
+        if (!wire::equals_ignoring_case(config_.governance_headers[j], name)) continue;
+        mistake("{}: governance_headers names {} twice", file(), name);
+        break;
+      }
+    }
+  }
+
+  void check_listeners() {
+    if (config_.listeners.empty()) mistake("{}: there is no listener; add a [[listener]]", file());
+    std::set<std::string> names;
+    std::set<std::string> addresses;
+    for (const ListenerConfig& listener : config_.listeners) {
+      const std::string at = fmt::format("{}: listener \"{}\"", where(listener.place), listener.name);
+      const std::string_view wanted = listener.name.empty() ? "" : expect_listener_name(listener.name);
+      if (!wanted.empty()) mistake("{}: name must be {}", at, wanted);
+      const bool taken = !listener.name.empty() && !names.insert(listener.name).second;
+      if (taken) mistake("{}: the name is taken by another listener", at);
+      const bool any_port = !is_unix_address(listener.address) && listener.address.ends_with(":0");
+      if (!any_port && !addresses.insert(listener.address).second) {
+        mistake("{}: address \"{}\" is taken by another listener", at, listener.address);
+      }
+      check_listener(listener, at);
+    }
+  }
+
+  void check_listener(const ListenerConfig& listener, const std::string& at) {
+    const std::string_view wanted = expect_address(listener.address);
+    if (!wanted.empty()) {
+      mistake("{}: address must be {} (was \"{}\")", at, wanted, listener.address);
+      return;
+    }
+    if (listener.certificate.empty() != listener.key.empty()) {
+      mistake("{}: tls needs both certificate and key; {} is missing", at,
+              listener.certificate.empty() ? "certificate" : "key");
+    }
+    if (!is_unix_address(listener.address) && (listener.trusted || !listener.allowed_uids.empty())) {
+      mistake("{}: {} works on Unix sockets only, where the kernel tells who connects; use address = \"unix:/path\"",
+              at, listener.trusted ? "trusted" : "allowed_uids");
+    } else if (listener.trusted && listener.allowed_uids.empty()) {
+      mistake("{}: trusted = true needs allowed_uids, or nobody could connect", at);
+    }
+  }
+
+  void check_authorizer() {
+    const AuthorizerConfig& authorizer = config_.authorizer;
+    const std::string at = where(authorizer.place);
+    if (authorizer.kind == AuthorizerKind::http && authorizer.url.empty()) {
+      mistake("{}: authorizer.kind = \"http\" needs authorizer.url", at);
+    }
+    if (authorizer.kind != AuthorizerKind::http && !authorizer.url.empty()) {
+      mistake("{}: authorizer.url is only used with authorizer.kind = \"http\"; set the kind, or remove the url", at);
+    }
+    if (authorizer.kind == AuthorizerKind::http && !authorizer.url.empty()) {
+      const bool known_scheme = authorizer.url.starts_with("http://") || authorizer.url.starts_with("https://");
+      if (!known_scheme) mistake("{}: authorizer.url must begin with http:// or https://", at);
+    }
+    if (authorizer.kind != AuthorizerKind::none) return;
+    for (const ListenerConfig& listener : config_.listeners) {
+      if (!expect_address(listener.address).empty() || is_loopback_address(listener.address)) continue;
+      mistake(
+          "{}: authorizer.kind = \"none\" lets everybody in, so it is for loopback listeners only; listener \"{}\" "
+          "({}) is open to others: bind it to 127.0.0.1, or use kind = \"store\"",
+          at, listener.name, listener.address);
+    }
+  }
+
+  void check_providers() {
+    if (config_.providers.empty()) mistake("{}: there is no provider; add a [[provider]]", file());
+    if (config_.providers.size() > UINT16_MAX) mistake("{}: there are more than 65535 providers", file());
+    std::set<std::string> names;
+    for (const ProviderConfig& provider : config_.providers) {
+      const std::string at = fmt::format("{}: provider \"{}\"", where(provider.place), provider.name);
+      // A name that a file gives wrongly has been told there and is empty here; this one came in a flag's key.
+      const std::string_view wanted = provider.name.empty() ? "" : expect_provider_name(provider.name);
+      if (!wanted.empty()) mistake("{}: name must be {}", at, wanted);
+      const bool taken = !provider.name.empty() && !names.insert(provider.name).second;
+      if (taken) mistake("{}: the name is taken by another provider", at);
+      if (!provider.key.env.empty() && !provider.key.file.empty()) {
+        mistake("{}: key has both env and file; keep one", at);
+      }
+    }
+  }
+
+  void check_rule_names() {
+    std::set<std::string> names;
+    for (const RuleConfig& rule : config_.rules) {
+      if (names.insert(rule.name).second) continue;
+      mistake("{}: rule \"{}\": the name is taken by another rule", where(rule.place), rule.name);
+    }
+  }
+
+  const Config& config_;
+  std::vector<std::string>& mistakes_;
+};
+
+}  // namespace
+
+std::string_view expect_provider_name(std::string_view text) {
+  constexpr std::string_view kWanted = "small letters, digits and single dashes between them, such as \"openai-eu\"";
+  bool dash = true;  // as if one stood before: none may come first
+  for (const char c : text) {
+    if (c == '-' ? dash : !((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'))) return kWanted;
+    dash = c == '-';
+  }
+  if (dash || text.size() > 64) return kWanted;
+  if (text == "api") return "another name: paths under /api/ belong to the platform";
+  return {};
+}
+
+std::string_view expect_listener_name(std::string_view text) {
+  const bool good = !text.empty() && text.size() <= 64 &&
+                    std::ranges::all_of(text, [](char c) { return is_word(c) || c == '-' || c == '_' || c == '.'; });
+  return good ? "" : "letters, digits and - _ . only, at most 64";
+}
+
+std::string_view expect_address(std::string_view text) {
+  if (is_unix_address(text)) {
+    const std::string_view path = text.substr(kUnixPrefix.size());
+    if (path.empty() || path.size() > kUnixPathMax || path.find('\0') != std::string_view::npos) {
+      return "unix: and a path of at most 107 bytes";
+    }
+    return {};
+  }
+  return split_address(text).valid
+             ? ""
+             : "an IP address and port such as \"127.0.0.1:4001\" or \"[::1]:4001\", or unix:/path";
+}
+
+std::string_view expect_variable_name(std::string_view text) {
+  const bool good = !text.empty() && !(text.front() >= '0' && text.front() <= '9') &&
+                    std::ranges::all_of(text, [](char c) { return is_word(c) || c == '_'; });
+  return good ? "" : "the name of an environment variable, such as \"OPENAI_API_KEY\", not the key itself";
+}
+
+bool is_unix_address(std::string_view address) {
+  return address.starts_with(kUnixPrefix);
+}
+
+bool is_loopback_address(std::string_view address) {
+  if (is_unix_address(address)) return true;
+  const HostPort parts = split_address(address);
+  return parts.valid && (parts.ipv6 ? parts.host == "::1" : parts.host.starts_with("127."));
+}
+
+void find_contradictions(const Config& config, std::vector<std::string>& mistakes) {
+  Contradictions(config, mistakes).find();
+}
+
+Result<> check_config(const Config& config) {
+  std::vector<std::string> mistakes;
+  find_contradictions(config, mistakes);
+  return all_mistakes(mistakes);
+}
+
+}  // namespace weir::gateway
