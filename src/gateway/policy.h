@@ -18,8 +18,9 @@ struct Policy {
   std::vector<std::unique_ptr<Provider>> providers;
   std::unique_ptr<RouteTable> routes;
   std::unique_ptr<Ruleset> rules;
-  // config.governance_headers: known names as ids, others as lower-case texts.
+  // config.governance_headers: known names as ids and as bits, others as texts.
   std::vector<wire::HeaderName> governance_ids;
+  uint64_t governance_mask = 0;
   std::vector<std::string> governance_names;
 
   bool is_governance(const wire::Header& header) const;

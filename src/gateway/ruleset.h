@@ -92,9 +92,9 @@ struct DownstreamAnswer {
   AnswerFraming framing = AnswerFraming::as_is;
   uint64_t content_length = 0;
   bool write_content_length = false;
-  bool close = false;                // Connection: close
-  bool http_1_0 = false;             // keep-alive must be said to a 1.0 client
-  std::string_view interception_id;  // empty: no X-Weir-Interception-Id (passthrough)
+  bool close = false;                     // Connection: close
+  bool http_1_0 = false;                  // keep-alive must be said to a 1.0 client
+  std::string_view interception_id = {};  // empty: no X-Weir-Interception-Id (passthrough)
 };
 // Appends "HTTP/1.1 <status> <reason>" and the answer's headers less hop-by-hop, after the response rules.
 void write_response_head(const Program& program, const RuleValues& values, const DownstreamAnswer& answer,

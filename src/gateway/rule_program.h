@@ -1,0 +1,65 @@
+// What rules compile to: flat tables that a request is run through without a look-up by string. Immutable, shared by
+// all workers.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gateway/rule.h"
+#include "wire/head.h"
+
+namespace weir::gateway {
+
+// Header names: well-known ones as bits, the others as texts.
+class NameSet {
+ public:
+  void add(std::string_view pattern);  // a name or "prefix*"
+  bool empty() const { return known_ == 0 && others_.empty(); }
+
+  bool contains(const wire::Header& header) const {
+    if (header.id != wire::HeaderName::other) [[likely]] {
+      return (known_ >> static_cast<unsigned>(header.id) & 1) != 0;
+    }
+    return (initials_ >> initial(header.name) & 1) != 0 && contains_other(header.name);
+  }
+
+ private:
+  // Letters of either case are one bit; a first byte that is no letter shares one with some letter, which is harmless.
+  static unsigned initial(std::string_view name) {
+    return name.empty() ? 0 : static_cast<unsigned char>(name.front()) & 31u;
+  }
+  bool contains_other(std::string_view name) const;
+
+  struct Other {
+    std::string text;  // lower case
+    bool prefix;
+  };
+  static_assert(static_cast<unsigned>(wire::HeaderName::count) <= 64);
+  uint64_t known_ = 0;
+  uint32_t initials_ = 0;
+  std::vector<Other> others_;
+};
+
+// One direction of a program.
+struct Pass {
+  struct ForClients {
+    uint32_t clients;  // mask by client_index
+    NameSet strip;
+  };
+  NameSet strip;
+  std::vector<ForClients> strip_for;  // rules with a client condition; mostly none
+  bool strip_connection_named = false;
+  bool keep_credential = false;
+  std::vector<Injection> front;  // before the peer's headers: Host (RFC 9110 section 7.2 asks for it there)
+  std::vector<Injection> back;
+};
+
+class Program {
+ public:
+  Pass request;
+  Pass response;
+};
+
+}  // namespace weir::gateway
