@@ -1,0 +1,246 @@
+#include "gateway/entry.h"
+
+#include <algorithm>
+#include <cstring>
+#include <span>
+#include <utility>
+
+#include "base/ids.h"
+#include "base/utf8.h"
+#include "gateway/head_index.h"
+
+namespace weir::gateway {
+
+namespace {
+
+using wire::HeaderName;
+
+ErrorShape shape_of(const Route& route) {
+  return route.shape_api == Api::messages ? ErrorShape::anthropic : ErrorShape::openai;
+}
+
+// The first valid bearer among all copies of `Authorization`, not equal to `except`; null if there is none.
+const wire::Header* find_bearer(const wire::RequestHead& head, std::string_view except) {
+  for (uint32_t i = 0; i < head.header_count; ++i) {
+    const wire::Header& header = head.headers[i];
+    if (header.id != HeaderName::authorization) continue;
+    const std::string_view token = bearer_token(header.value);
+    if (!token.empty() && token != except) return &header;
+  }
+  return nullptr;
+}
+
+const wire::Header* find_api_key(const wire::RequestHead& head, std::string_view except) {
+  for (uint32_t i = 0; i < head.header_count; ++i) {
+    const wire::Header& header = head.headers[i];
+    if (header.id != HeaderName::x_api_key) continue;
+    const std::string_view key = trim(header.value);
+    if (!key.empty() && key != except) return &header;
+  }
+  return nullptr;
+}
+
+// Step 2: any governance header that is not blank means BYOK and bears the gateway token.
+Refusal read_governance(const Policy& policy, const wire::RequestHead& head, Entry& entry) {
+  for (uint32_t i = 0; i < head.header_count; ++i) {
+    const wire::Header& header = head.headers[i];
+    if (!policy.is_governance(header)) continue;
+    const std::string_view value = trim(header.value);
+    if (value.empty()) continue;
+    if (!entry.token.empty() && entry.token != value) return Refusal::conflicting_governance;
+    entry.mode = AuthMode::byok;
+    entry.token = value;
+  }
+  return Refusal::none;
+}
+
+// Step 3, in the order of spec section 1.
+void read_token(const HeadIndex& index, const wire::RequestHead& head, Entry& entry) {
+  if (!entry.token.empty()) return;
+  if (const wire::Header* bearer = find_bearer(head, {})) {
+    entry.token = bearer_token(bearer->value);
+    return;
+  }
+  entry.token = index.value(HeaderName::x_api_key);
+}
+
+void read_delegation(const Origin& origin, const HeadIndex& index, Entry& entry) {
+  if (!origin.trusted) return;
+  entry.delegated_key_id = index.value(HeaderName::x_weir_delegated_key_id);
+  if (entry.delegated_key_id.empty()) {
+    entry.delegated_key_id = index.value(HeaderName::x_coder_ai_gateway_delegated_key_id);
+  }
+  entry.delegated = !entry.delegated_key_id.empty();
+}
+
+constexpr std::string_view kNeedsKeyOrBearer = "send it in X-Api-Key or in Authorization: Bearer";
+constexpr std::string_view kNeedsBearer = "send it in Authorization: Bearer";
+constexpr std::string_view kCopilotNeedsGovernance =
+    "Copilot takes a user's own bearer only: send the gateway token in X-Coder-AI-Governance-Token and your Copilot "
+    "token in Authorization: Bearer";
+
+struct Choice {
+  Refusal refusal = Refusal::none;
+  std::string_view detail;
+  Credential credential;
+};
+
+Choice bearer_choice(const wire::Header* header, CredentialKind kind, std::string_view detail) {
+  if (header == nullptr) return {.refusal = Refusal::credential_missing, .detail = detail, .credential = {}};
+  Choice choice;
+  choice.credential = {
+      .kind = kind, .as_x_api_key = false, .secret = bearer_token(header->value), .client_header = header};
+  return choice;
+}
+
+// The user's own credential, the table of spec section 1. A copy of the gateway token is nobody's provider credential:
+// it would go upstream.
+Choice choose_byok(const Provider& provider, const Entry& entry, const wire::RequestHead& head) {
+  const wire::Header* bearer = find_bearer(head, entry.token);
+  switch (provider.type) {
+    case ProviderType::anthropic: {
+      const wire::Header* key = find_api_key(head, entry.token);
+      if (key == nullptr) return bearer_choice(bearer, CredentialKind::subscription, kNeedsKeyOrBearer);
+      Choice choice;
+      choice.credential = {.kind = CredentialKind::personal_api_key,
+                           .as_x_api_key = true,
+                           .secret = trim(key->value),
+                           .client_header = key};
+      return choice;
+    }
+    case ProviderType::openai: {
+      const wire::Header* account = head.find(HeaderName::chatgpt_account_id);
+      const bool subscription = provider.chatgpt_backend || account != nullptr;
+      return bearer_choice(bearer, subscription ? CredentialKind::subscription : CredentialKind::personal_api_key,
+                           kNeedsBearer);
+    }
+    case ProviderType::copilot:
+      return bearer_choice(bearer, CredentialKind::subscription, kNeedsBearer);
+  }
+  std::unreachable();
+}
+
+Choice choose_centralized(const Provider& provider) {
+  if (provider.type == ProviderType::copilot) {
+    // The only bearer that came is the gateway token.
+    return {.refusal = Refusal::credential_missing, .detail = kCopilotNeedsGovernance, .credential = {}};
+  }
+  if (provider.key.empty() || provider.chatgpt_backend) {
+    return {.refusal = Refusal::no_operator_key, .detail = provider.name, .credential = {}};
+  }
+  Choice choice;
+  choice.credential = {.kind = CredentialKind::centralized,
+                       .as_x_api_key = provider.type == ProviderType::anthropic,
+                       .secret = provider.key,
+                       .client_header = nullptr};
+  return choice;
+}
+
+// `detail` is static, or lives as long as the policy.
+Admission refuse(Refusal refusal, std::string_view detail = {}) {
+  Admission admission;
+  admission.refusal = refusal;
+  admission.detail = detail;
+  return admission;
+}
+
+// The detail is "POST /anthropic/v1/other", as the client sent it, without the query.
+Admission refuse_route(Refusal refusal, const wire::RequestHead& head, const Entry& entry) {
+  Admission admission;
+  admission.refusal = refusal;
+  // Too long for the string's own bytes: the view stays valid when the Admission is moved.
+  admission.detail_text.reserve(head.method_text.size() + 1 + entry.target.path.size() + sizeof(std::string));
+  admission.detail_text += head.method_text;
+  admission.detail_text += ' ';
+  admission.detail_text += entry.target.path;
+  admission.detail = admission.detail_text;
+  return admission;
+}
+
+size_t copy_text(std::string_view text, std::span<char> room) {
+  const size_t size_max = std::min<size_t>(room.size(), UINT8_MAX);
+  const std::string_view cut = text.size() <= size_max ? text : cut_at_code_point(text, size_max);
+  if (!cut.empty()) std::memcpy(room.data(), cut.data(), cut.size());
+  return cut.size();
+}
+
+}  // namespace
+
+std::string_view bearer_token(std::string_view authorization) {
+  constexpr std::string_view kScheme = "bearer";
+  const std::string_view text = trim(authorization);
+  const size_t scheme_end = text.find_first_of(" \t");
+  if (scheme_end == std::string_view::npos) return {};
+  if (!wire::equals_ignoring_case(text.substr(0, scheme_end), kScheme)) return {};
+  const std::string_view token = trim(text.substr(scheme_end));
+  return token.find_first_of(" \t") == std::string_view::npos ? token : std::string_view();
+}
+
+Entry enter(const Policy& policy, const Origin& origin, const wire::RequestHead& head) {
+  Entry entry;
+  const HeadIndex index(head);
+  entry.request_id = index.value(HeaderName::x_coder_ai_governance_request_id);
+  if (entry.request_id.empty()) entry.request_id = index.value(HeaderName::x_weir_request_id);
+
+  entry.target = wire::parse_target(head.target);
+  if (!entry.target.path.empty()) {
+    entry.route = policy.routes->match(entry.target.path, head.method);
+    entry.shape = shape_of(entry.route);
+  }
+
+  entry.refusal = read_governance(policy, head, entry);
+  if (entry.refusal != Refusal::none) return entry;
+  read_token(index, head, entry);
+  read_delegation(origin, index, entry);
+  if (entry.token.empty() && !entry.delegated) {
+    entry.refusal = Refusal::no_authentication_key;
+    if (head.method == wire::Method::head) {  // clients probe connectivity so
+      entry.warn = false;
+      entry.log_message = "unauthenticated HEAD request";
+    }
+    return entry;
+  }
+  if (entry.target.fault != wire::TargetFault::none) {
+    entry.refusal = Refusal::malformed_target;
+    entry.detail = wire::describe(entry.target.fault);
+    entry.route.found = false;
+  }
+  return entry;
+}
+
+Identity Identity::make(std::string_view initiator_id, std::string_view username, std::string_view api_key_id) {
+  Identity identity;
+  if (initiator_id.size() <= identity.initiator_id_text.size()) {
+    identity.initiator_id_size = static_cast<uint8_t>(copy_text(initiator_id, identity.initiator_id_text));
+  }
+  identity.username_size = static_cast<uint8_t>(copy_text(username, identity.username_text));
+  identity.api_key_id_size = static_cast<uint8_t>(copy_text(api_key_id, identity.api_key_id_text));
+  return identity;
+}
+
+Admission admit(const Policy& policy, const Entry& entry, Verdict verdict, const Identity& identity,
+                const wire::RequestHead& head) {
+  if (entry.refusal != Refusal::none) return refuse(entry.refusal, entry.detail);
+  switch (verdict) {
+    case Verdict::unreachable:
+      return refuse(Refusal::authorizer_unreachable);
+    case Verdict::refused:
+      return refuse(Refusal::unauthorized);
+    case Verdict::allowed:
+      break;
+  }
+  if (entry.mode == AuthMode::byok && !policy.config.allow_byok) return refuse(Refusal::byok_disabled);
+  if (!is_uuid(identity.initiator_id())) return refuse(Refusal::unauthorized);
+  if (!entry.route.found) return refuse_route(Refusal::route_not_supported, head, entry);
+  if (!entry.route.method_allowed) return refuse_route(Refusal::method_not_allowed, head, entry);
+
+  const Provider& provider = *entry.route.provider;
+  const Choice choice =
+      entry.mode == AuthMode::byok ? choose_byok(provider, entry, head) : choose_centralized(provider);
+  if (choice.refusal != Refusal::none) return refuse(choice.refusal, choice.detail);
+  Admission admission;
+  admission.credential = choice.credential;
+  return admission;
+}
+
+}  // namespace weir::gateway
