@@ -1,7 +1,7 @@
 // The journal: one ring of checksummed records for each worker, in a MAP_SHARED file, between a worker (the only
 // producer) and the recorder (the consumer). A record is in the journal from one release store on; from then on it
-// survives the death of the process without a system call. See journal.cc for the file's layout (versioned,
-// self-describing).
+// survives the death of the process without a system call. See format.h for the file's layout (versioned,
+// self-describing), journal_file.h for the mapping.
 //
 // Producer: wait-free, no allocation, no system call. The file is preallocated and pre-faulted when it is opened.
 // Room: begin() admits an interception only if its start fits and at least kReservedShare of the ring stays free beside
@@ -11,25 +11,17 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
-#include <vector>
 
-#include "base/result.h"
 #include "record/events.h"
 
 namespace weir::record {
 
-struct JournalOptions {
-  std::string directory;  // data_dir/journal; made if it is missing
-  uint32_t worker_index = 0;
-  uint64_t size = 64ull << 20;  // bytes of the ring, a power of two ≥ 1 MiB
-};
-
-class Journal;  // the mapped file: shared by its writer and its reader (journal.cc)
+class Journal;  // the mapped file, shared by its writer and its reader (journal_file.h); Recorder::journal() gives it
 
 // Owned by one worker.
 class JournalWriter {
  public:
+  // The journal outlives its writer. One writer for the journal's whole life.
   explicit JournalWriter(Journal& journal);
   ~JournalWriter();
   JournalWriter(const JournalWriter&) = delete;
