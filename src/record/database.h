@@ -1,0 +1,91 @@
+// SQLite as this folder uses it: a connection, prepared statements, errors as values. Private to src/record.
+#pragma once
+
+#include <sqlite3.h>
+
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace weir::record {
+
+struct DatabaseError {
+  int code = SQLITE_ERROR;  // SQLite's primary result code
+  std::string message;      // a whole sentence that names the file
+  bool permanent = false;   // trying again cannot help: the schema is newer than this program
+};
+template <class T = void>
+using DbResult = std::expected<T, DatabaseError>;
+
+class Statement {
+ public:
+  Statement() = default;
+  Statement(Statement&& other) noexcept;
+  Statement& operator=(Statement&& other) noexcept;
+  ~Statement();
+
+  // Parameters from 1. Texts are borrowed until the next reset(), unless they are not valid UTF-8: then what is stored
+  // is a copy with U+FFFD for each bad byte, so that no reader of a TEXT column ever meets bytes that are not text.
+  void bind(int parameter, int64_t number);
+  void bind(int parameter, std::string_view text);
+  void bind_blob(int parameter, std::string_view bytes);
+  void bind_null(int parameter);
+
+  // True: there is a row.
+  DbResult<bool> step();
+  // For statements without rows: steps and resets.
+  DbResult<> run();
+  void reset();
+
+  int64_t integer(int column) const;
+  bool is_null(int column) const;
+  std::string text(int column) const;
+
+ private:
+  friend class Database;
+  sqlite3_stmt* statement_ = nullptr;
+  const std::string* path_ = nullptr;  // the database's, for messages
+};
+
+class Database {
+ public:
+  struct Options {
+    std::string path;
+    int busy_timeout_ms = 1000;
+    bool durable_commits = false;  // synchronous=FULL: a commit survives a power cut
+    int cache_kib = 2048;
+    int checkpoint_pages = 1000;
+  };
+
+  // Opens, or creates (0600) the file, and brings its schema up to date. Statements must not outlive the database.
+  static DbResult<std::unique_ptr<Database>> open(const Options& options);
+  ~Database();
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  DbResult<> execute(const char* sql);
+  DbResult<Statement> prepare(std::string_view sql);
+  DbResult<int64_t> query_integer(std::string_view sql);
+  int64_t changes() const { return sqlite3_changes64(handle_); }
+  int64_t last_rowid() const { return sqlite3_last_insert_rowid(handle_); }
+  bool in_transaction() const { return sqlite3_get_autocommit(handle_) == 0; }
+  // True if another file (or none) is at the path now: somebody moved the database away under us.
+  bool moved() const;
+  const std::string& path() const { return path_; }
+
+ private:
+  Database(std::string path, sqlite3* handle) : path_(std::move(path)), handle_(handle) {}
+  DbResult<> configure(const Options& options);
+  DbResult<> migrate();
+
+  std::string path_;
+  sqlite3* handle_;
+};
+
+// `text` with U+FFFD for each byte that is not UTF-8.
+std::string replace_invalid_utf8(std::string_view text);
+bool is_valid_utf8(std::string_view text);
+
+}  // namespace weir::record
