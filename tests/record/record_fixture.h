@@ -1,0 +1,220 @@
+// What the tests of src/record share: a folder of their own, sample events, a recorder on it, and a plain reader of the
+// database.
+#pragma once
+
+#include <sqlite3.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "record/journal_file.h"
+#include "record/recorder.h"
+#include "record/store.h"
+
+namespace weir::record {
+
+class TempFolder {
+ public:
+  TempFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "weir-record-XXXXXX").string();
+    REQUIRE(mkdtemp(pattern.data()) != nullptr);
+    path_ = pattern;
+  }
+  ~TempFolder() { std::filesystem::remove_all(path_); }
+  TempFolder(const TempFolder&) = delete;
+  TempFolder& operator=(const TempFolder&) = delete;
+
+  std::string path() const { return path_; }
+  std::string database() const { return path_ + "/weir.db"; }
+  std::string journals() const { return path_ + "/journal"; }
+  // Files of the journals' folder whose name has `part`.
+  std::vector<std::string> journal_files(std::string_view part) const {
+    std::vector<std::string> found;
+    for (const auto& entry : std::filesystem::directory_iterator(journals())) {
+      if (entry.path().filename().string().find(part) != std::string::npos) found.push_back(entry.path().string());
+    }
+    return found;
+  }
+
+ private:
+  std::string path_;
+};
+
+// Reads the database as another program would. A query's rows as text: columns joined by '|', NULL as "NULL".
+class Reader {
+ public:
+  explicit Reader(const std::string& path) {
+    REQUIRE(sqlite3_open_v2(path.c_str(), &handle_, SQLITE_OPEN_READWRITE, nullptr) == SQLITE_OK);
+    sqlite3_busy_timeout(handle_, 5000);
+  }
+  ~Reader() { sqlite3_close_v2(handle_); }
+  Reader(const Reader&) = delete;
+  Reader& operator=(const Reader&) = delete;
+
+  std::vector<std::string> rows(const std::string& sql) {
+    std::vector<std::string> found;
+    sqlite3_stmt* statement = nullptr;
+    REQUIRE_MESSAGE(sqlite3_prepare_v2(handle_, sql.c_str(), -1, &statement, nullptr) == SQLITE_OK,
+                    sqlite3_errmsg(handle_));
+    while (sqlite3_step(statement) == SQLITE_ROW) {
+      std::string row;
+      for (int column = 0; column < sqlite3_column_count(statement); ++column) {
+        if (column > 0) row += '|';
+        if (sqlite3_column_type(statement, column) == SQLITE_NULL) {
+          row += "NULL";
+        } else {
+          const auto* bytes = static_cast<const char*>(sqlite3_column_blob(statement, column));
+          row.append(bytes != nullptr ? bytes : "", static_cast<size_t>(sqlite3_column_bytes(statement, column)));
+        }
+      }
+      found.push_back(row);
+    }
+    sqlite3_finalize(statement);
+    return found;
+  }
+  std::string value(const std::string& sql) {
+    const auto found = rows(sql);
+    return found.empty() ? "(no row)" : found.front();
+  }
+  int64_t count(const std::string& table) { return std::stoll(value("SELECT count(*) FROM " + table)); }
+  int execute(const char* sql) { return sqlite3_exec(handle_, sql, nullptr, nullptr, nullptr); }
+
+ private:
+  sqlite3* handle_ = nullptr;
+};
+
+// The journal's promise is about time ("within about 50 ms"), so tests ask until it is so, bounded.
+template <class Condition>
+bool eventually(Condition condition, uint64_t bound_ns = 10 * kNsPerSecond) {
+  const uint64_t until_ns = monotonic_ns() + bound_ns;
+  while (!condition()) {
+    if (monotonic_ns() > until_ns) return false;
+    std::this_thread::yield();
+  }
+  return true;
+}
+
+inline Uuid uuid_of(uint64_t number) {
+  Uuid id;
+  for (size_t i = 0; i < 8; ++i) id.bytes[15 - i] = static_cast<uint8_t>(number >> (8 * i));
+  return id;
+}
+
+inline Start start_of(uint64_t number, int64_t started_at = 1000) {
+  return {.id = uuid_of(number),
+          .started_at = started_at,
+          .initiator_id = "7b0ad5b5-7d4e-4f7c-9c1c-2b8f1f6f7d11",
+          .username = "ada",
+          .api_key_id = "key-1",
+          .provider = "anthropic",
+          .provider_type = "anthropic",
+          .route = "messages",
+          .model = "claude-sonnet-4",
+          .streaming = true,
+          .client = "Claude Code",
+          .user_agent = "claude-cli/2.0",
+          .session_id = "session-1",
+          .agent_id = "agent-1",
+          .parent_agent_id = "agent-0",
+          .correlating_tool_call_id = "toolu_1",
+          .auth_mode = "centralized",
+          .auth_delegated = false,
+          .source = "public",
+          .request_id = "request-1",
+          .credential_kind = "centralized",
+          .credential_hint = "sk-a...efgh",
+          .credential_length = 21,
+          .request_bytes = 1234};
+}
+inline UserPrompt prompt_of(uint64_t number, std::string_view text) {
+  return {.id = uuid_of(number), .prompt = text, .truncated = false, .created_at = 1001};
+}
+inline TokenUsage usage_of(uint64_t number) {
+  return {.id = uuid_of(number),
+          .response_id = "msg_1",
+          .input = 10,
+          .output = 20,
+          .cache_read = 30,
+          .cache_write = 40,
+          .extra = {},
+          .created_at = 1002};
+}
+inline End end_of(uint64_t number, int64_t ended_at = 2000) {
+  return {.id = uuid_of(number),
+          .ended_at = ended_at,
+          .upstream_status = 200,
+          .upstream_request_id = "req_1",
+          .outcome = Outcome::completed,
+          .error_type = ErrorType::none,
+          .error_message = {},
+          .attempts = 1,
+          .first_byte_us = 321,
+          .response_bytes = 4321};
+}
+
+// A log that tests read: a pipe's file.
+class TestLog {
+ public:
+  explicit TestLog(const TempFolder& folder) : path_(folder.path() + "/log") {
+    file_ = std::fopen(path_.c_str(), "w+");
+    REQUIRE(file_ != nullptr);
+    sink_ = std::make_unique<LogSink>(fileno(file_), LogFormat::text, LogLevel::debug);
+  }
+  ~TestLog() {
+    sink_.reset();
+    std::fclose(file_);
+  }
+  TestLog(const TestLog&) = delete;
+  TestLog& operator=(const TestLog&) = delete;
+
+  std::unique_ptr<Logger> logger() { return sink_->make_logger(); }
+  std::string text() {
+    sink_->flush();
+    std::string read;
+    FILE* const file = std::fopen(path_.c_str(), "r");
+    REQUIRE(file != nullptr);
+    char buffer[4096];
+    for (size_t size; (size = std::fread(buffer, 1, sizeof buffer, file)) > 0;) read.append(buffer, size);
+    std::fclose(file);
+    return read;
+  }
+  size_t count(std::string_view part) {
+    const std::string all = text();
+    size_t found = 0;
+    for (size_t at = all.find(part); at != std::string::npos; at = all.find(part, at + 1)) ++found;
+    return found;
+  }
+
+ private:
+  std::string path_;
+  FILE* file_ = nullptr;
+  std::unique_ptr<LogSink> sink_;
+};
+
+inline RecorderOptions options_of(const TempFolder& folder, uint64_t journal_size = 1 << 20) {
+  return {.journal_directory = folder.journals(),
+          .journal_size = journal_size,
+          .worker_count = 1,
+          .database_path = folder.database(),
+          .node = "node-a"};
+}
+
+inline std::unique_ptr<Recorder> start_recorder(const RecorderOptions& options, TestLog* log = nullptr) {
+  auto started = Recorder::start(options, log != nullptr ? log->logger() : nullptr);
+  REQUIRE_MESSAGE(started.has_value(), (started ? "" : started.error().message));
+  return std::move(*started);
+}
+
+inline constexpr uint64_t kStopNs = 10 * kNsPerSecond;
+
+}  // namespace weir::record
