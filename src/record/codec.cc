@@ -83,8 +83,8 @@ constexpr size_t align_record(size_t size) {
 // The largest record is a start whose texts are all at their limit, or a tool usage with one long text.
 static_assert(align_record(sizeof(RecordHeader) + sizeof(StartFixed) + kTextCountMax * (4 + kShortTextMax)) <=
               kRecordSizeMax);
-static_assert(align_record(sizeof(RecordHeader) + sizeof(ToolUsageFixed) + 6 * 4 + 5 * kShortTextMax + kLongTextMax) <=
-              kRecordSizeMax);
+static_assert(align_record(sizeof(RecordHeader) + sizeof(ToolUsageFixed) + size_t{6} * 4 + 5 * kShortTextMax +
+                           kLongTextMax) <= kRecordSizeMax);
 
 std::string_view cut(std::string_view text, size_t size_max) {
   if (text.size() <= size_max) [[likely]]
@@ -111,7 +111,9 @@ void fill(RecordType type, const Fixed& fixed, E& event, Encoded& out) {
 }
 
 // memcpy for the short texts that most are: without a call, by two overlapping moves.
-inline void copy_text(char* to, const char* from, size_t size) {
+inline void copy_text(char* to, std::string_view text) {
+  const char* const from = text.data();
+  const size_t size = text.size();
   if (size > 32) {
     std::memcpy(to, from, size);
   } else if (size >= 16) {
@@ -135,8 +137,9 @@ bool read(std::string_view payload, Fixed& fixed, E& event) {
   const auto slots = texts_of(event);
   const size_t sizes_size = slots.size() * sizeof(uint32_t);
   if (payload.size() < sizeof(Fixed) + sizes_size) return false;
-  std::memcpy(&fixed, payload.data(), sizeof(Fixed));
-  const char* sizes = payload.data() + sizeof(Fixed);
+  const char* const bytes = payload.data();
+  std::memcpy(&fixed, bytes, sizeof(Fixed));
+  const char* const sizes = bytes + sizeof(Fixed);
   std::string_view rest = payload.substr(sizeof(Fixed) + sizes_size);
   for (size_t i = 0; i < slots.size(); ++i) {
     uint32_t size;
@@ -250,7 +253,7 @@ void write_record(const Encoded& encoded, uint64_t position, uint32_t seed, char
     const std::string_view text = encoded.texts[i];
     const auto size = static_cast<uint32_t>(text.size());
     std::memcpy(at, &size, sizeof size);
-    copy_text(text_at, text.data(), size);
+    copy_text(text_at, text);
     text_at += size;
   }
   for (char* const end = to + encoded.record_size; text_at < end; ++text_at) *text_at = 0;

@@ -28,7 +28,7 @@ constexpr std::array<uint32_t, 256> kTable = make_table();
 #if defined(__x86_64__)
 [[gnu::target("sse4.2")]] uint32_t crc32c_sse42(uint32_t crc, const void* bytes, size_t size) {
   const auto* at = static_cast<const unsigned char*>(bytes);
-  uint64_t value = static_cast<uint32_t>(~crc);
+  uint64_t value = ~crc;
   for (; size >= 8; size -= 8, at += 8) {
     uint64_t word;
     std::memcpy(&word, at, sizeof word);

@@ -205,6 +205,10 @@ DbResult<> Database::execute(const char* sql) {
   return {};
 }
 
+void Database::attempt(const char* sql) {
+  sqlite3_exec(handle_, sql, nullptr, nullptr, nullptr);
+}
+
 DbResult<Statement> Database::prepare(std::string_view sql) {
   Statement statement;
   statement.path_ = &path_;

@@ -66,6 +66,8 @@ class Database {
   Database& operator=(const Database&) = delete;
 
   DbResult<> execute(const char* sql);
+  // For what may fail without a consequence: a rollback of nothing, a checkpoint that another time does.
+  void attempt(const char* sql);
   DbResult<Statement> prepare(std::string_view sql);
   DbResult<int64_t> query_integer(std::string_view sql);
   int64_t changes() const { return sqlite3_changes64(handle_); }

@@ -114,7 +114,7 @@ Result<> Recorder::Impl::take_over_folder() {
     if (auto taken = take_leftover(path); !taken) return taken;
   }
   // Interceptions get their rowid in the order in which they started, across runs too.
-  std::ranges::stable_sort(leftovers, {}, [](const auto& leftover) { return leftover->header().created_at; });
+  std::ranges::sort(leftovers, {}, [](const auto& leftover) { return leftover->header().created_at; });
   return {};
 }
 

@@ -147,7 +147,7 @@ DbResult<> SqliteSink::begin() {
 }
 
 void SqliteSink::rollback() {
-  if (database_ != nullptr && database_->in_transaction()) (void)database_->execute("ROLLBACK");
+  if (database_ != nullptr && database_->in_transaction()) database_->attempt("ROLLBACK");
   started_.clear();
   started_index_.clear();
   ended_.clear();
@@ -330,7 +330,7 @@ DbResult<> SqliteSink::forget_positions(std::span<const uint64_t> journal_ids) {
 }
 
 void SqliteSink::checkpoint() {
-  (void)database_->execute("PRAGMA wal_checkpoint(PASSIVE)");
+  database_->attempt("PRAGMA wal_checkpoint(PASSIVE)");
 }
 
 DbResult<std::optional<InterceptionRow>> SqliteSink::row(const Uuid& id) {

@@ -305,7 +305,7 @@ Result<std::vector<InterceptionRow>> Store::follow(FollowCursor& cursor, const L
     return ended;
   };
   auto ended = read();
-  (void)impl_->database->execute("COMMIT");
+  impl_->database->attempt("COMMIT");
   if (!ended) return failed(ended.error());
   return std::move(*ended);
 }

@@ -7,6 +7,8 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -180,12 +182,8 @@ class TestLog {
   std::unique_ptr<Logger> logger() { return sink_->make_logger(); }
   std::string text() {
     sink_->flush();
-    std::string read;
-    FILE* const file = std::fopen(path_.c_str(), "r");
-    REQUIRE(file != nullptr);
-    char buffer[4096];
-    for (size_t size; (size = std::fread(buffer, 1, sizeof buffer, file)) > 0;) read.append(buffer, size);
-    std::fclose(file);
+    std::ifstream file(path_);
+    std::string read((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
     return read;
   }
   size_t count(std::string_view part) {
