@@ -53,6 +53,10 @@ std::string describe_alert(const Failure& failure, int alert) {
   return text;
 }
 
+// OpenSSL's clients send the alert about our certificate in the clear (record type 21, two bytes) where TLS 1.3 wants
+// it encrypted. The library can only call that a bad record, but it is the most common failure of all.
+constexpr std::string_view kPlainAlert("\x15\x03\x03\x00\x02\x02", 6);
+
 std::string describe_reason(const Failure& failure, int reason) {
   switch (reason) {
     case SSL_R_HTTP_REQUEST:
@@ -76,6 +80,10 @@ std::string describe_reason(const Failure& failure, int reason) {
       return fmt::format("{} failed: the client does not offer http/1.1 in ALPN", failure.doing);
     case SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC:
       return fmt::format("{} failed: a record was altered on its way", failure.doing);
+    case SSL_R_BAD_PACKET_LENGTH:
+      if (failure.is_server && failure.doing == "handshake" && failure.last_bytes.starts_with(kPlainAlert))
+        return describe_alert(failure, static_cast<uint8_t>(failure.last_bytes.back()));
+      return fmt::format("{} failed: a record has a length that cannot be", failure.doing);
     case SSL_R_NO_RENEGOTIATION:
       return fmt::format("{} failed: the peer asked for a renegotiation", failure.doing);
     default: {

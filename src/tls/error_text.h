@@ -14,6 +14,7 @@ struct Failure {
   long verify_result;            // X509_V_OK or what is wrong with the peer's certificate
   bool is_server;                // our side
   std::string_view first_bytes;  // up to five, as the peer sent them
+  std::string_view last_bytes;   // seven, of the handshake
   std::string_view host;         // wanted; empty on the server
   std::string_view ca_file;      // against which it was checked
 };

@@ -27,6 +27,7 @@ struct MachineAccess {
     const size_t taken = std::min(inbox.size(), static_cast<size_t>(std::max(size, 0)));
     std::memcpy(to, inbox.data(), taken);
     inbox.remove_prefix(taken);
+    if (!machine(bio).handshake_done_) machine(bio).remember({to, taken});
     return static_cast<int>(taken);
   }
 
@@ -103,16 +104,20 @@ Status Machine::start() {
 
 Status Machine::receive(std::string_view ciphertext, ByteBuffer& plaintext) {
   if (status_ != Status::ok) return status_;
-  if (first_size_ < sizeof first_bytes_) {
-    const size_t size = std::min(ciphertext.size(), sizeof first_bytes_ - first_size_);
-    std::memcpy(first_bytes_ + first_size_, ciphertext.data(), size);
-    first_size_ = static_cast<uint8_t>(first_size_ + size);
-  }
   inbox_ = ciphertext;
   if (!handshake_done_) status_ = continue_handshake();
   if (handshake_done_ && status_ == Status::ok) status_ = read_records(plaintext);
   inbox_ = {};
   return status_;
+}
+
+void Machine::remember(std::string_view bytes) {
+  const size_t first = std::min(bytes.size(), sizeof first_bytes_ - first_size_);
+  std::memcpy(first_bytes_ + first_size_, bytes.data(), first);
+  first_size_ = static_cast<uint8_t>(first_size_ + first);
+  const size_t last = std::min(bytes.size(), sizeof last_bytes_);
+  std::memmove(last_bytes_, last_bytes_ + last, sizeof last_bytes_ - last);
+  std::memcpy(last_bytes_ + sizeof last_bytes_ - last, bytes.data() + bytes.size() - last, last);
 }
 
 Status Machine::receive_end() {
@@ -203,6 +208,7 @@ Status Machine::fail_from_queue(std::string_view doing) {
                   .verify_result = SSL_get_verify_result(ssl_),
                   .is_server = client_context_ == nullptr,
                   .first_bytes = std::string_view(first_bytes_, first_size_),
+                  .last_bytes = std::string_view(last_bytes_, sizeof last_bytes_),
                   .host = {},
                   .ca_file = {}};
   if (client_context_ != nullptr) {

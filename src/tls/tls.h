@@ -66,9 +66,9 @@ enum class Status : uint8_t {
 
 class Machine {
  public:
-  // Each worker builds its own. The context outlives the machine.
+  // Each worker builds its own. What the machine needs of the context lives on when the context goes (a reload).
   static std::unique_ptr<Machine> server(const ServerContext& context);
-  // SNI and host-name check for `host` (a DNS name or an IP literal); resumes the context's last session.
+  // SNI and host-name check for the context's host; resumes its last session. The context outlives the machine.
   static std::unique_ptr<Machine> client(ClientContext& context);
   ~Machine();
   Machine(const Machine&) = delete;
@@ -103,6 +103,7 @@ class Machine {
   Machine() = default;
   friend struct MachineAccess;  // the BIO's callbacks
   void attach(ssl_ctx_st* context);
+  void remember(std::string_view bytes);
   Status continue_handshake();
   Status read_records(ByteBuffer& plaintext);
   Status fail_from_queue(std::string_view doing);
@@ -113,8 +114,11 @@ class Machine {
   ByteBuffer outbox_;
   Status status_ = Status::ok;
   bool handshake_done_ = false;
+  // Of what the peer sent until the handshake was done, for the error: the first bytes tell plain HTTP from broken TLS,
+  // the last ones may be an alert that could not be read.
   uint8_t first_size_ = 0;
-  char first_bytes_[5] = {};  // of the peer: they tell plain HTTP from broken TLS in an error
+  char first_bytes_[5] = {};
+  char last_bytes_[7] = {};
   std::string error_;
 };
 

@@ -131,6 +131,28 @@ TEST_CASE("tls: an unknown authority is refused, and the error names the file th
         "certificate");
 }
 
+TEST_CASE("tls: an alert in the clear, as OpenSSL's clients send it, is understood") {
+  const Contexts contexts;
+  for (Split split : {whole(), byte_by_byte()}) {
+    Pair pair(*contexts.server, *contexts.client);
+    REQUIRE(pair.client.machine->start() == Status::ok);
+    pair.server.deliver(pair.client.take_outbox());
+    pair.server.deliver(std::string_view("\x15\x03\x03\x00\x02\x02\x30", 7), split);
+    CHECK(pair.server.status == Status::failed);
+    CHECK(pair.server.machine->error() ==
+          "handshake failed: the client sent the alert \"unknown CA\" (48): it does not trust this listener's "
+          "certificate");
+  }
+}
+
+TEST_CASE("tls: a connection outlives its listener's context") {
+  Contexts contexts;
+  Pair pair(*contexts.server, *contexts.client);
+  contexts.server.reset();
+  pair.require_handshake();
+  CHECK(pair.to_server("still served") == "still served");
+}
+
 TEST_CASE("tls: an authority of the same name but another key is refused, and the error says so") {
   const test::TestCa real("Authority");
   const test::TestCa impostor("Authority");
