@@ -14,7 +14,8 @@ MAY_USE = {
     "record": {"record", "base"},
     "proxy": {"proxy", "wire", "tls", "io", "gateway", "reader", "record", "base"},
     "server": {"server", "proxy", "wire", "tls", "io", "gateway", "reader", "record", "base"},
-    "cli": {"cli", "server", "proxy", "wire", "tls", "io", "gateway", "reader", "record", "base"},
+    "mock": {"mock", "io", "wire", "base"},
+    "cli": {"cli", "mock", "server", "proxy", "wire", "tls", "io", "gateway", "reader", "record", "base"},
 }
 PRIVATE = {"liburing.h": "io", "sqlite3.h": "record", "toml++/toml.h": "gateway", "openssl/ssl.h": "tls"}
 
