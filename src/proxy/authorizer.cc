@@ -91,7 +91,8 @@ void Callout::begin(Worker& worker, AuthorizerUser& user, const Digest& cache_ke
   gateway::write_authorizer_request({.authority = snapshot.authorizer_url.authority,
                                      .path = snapshot.authorizer_url.path,
                                      .token = token,
-                                     .delegated_key_id = key_id},
+                                     .delegated_key_id = key_id,
+                                     .header = snapshot.policy->config.authorizer.header},
                                     worker.buffers().block(request_));
   worker.wheel().set(timer_, worker.now_ns() + snapshot.policy->config.authorizer.timeout_ns);
   ask(false);
