@@ -7,8 +7,8 @@
 namespace weir {
 
 inline constexpr uint64_t kNsPerUs = 1000;
-inline constexpr uint64_t kNsPerMs = 1000 * 1000;
-inline constexpr uint64_t kNsPerSecond = 1000 * 1000 * 1000;
+inline constexpr uint64_t kNsPerMs = 1000 * kNsPerUs;
+inline constexpr uint64_t kNsPerSecond = 1000 * kNsPerMs;
 
 // CLOCK_MONOTONIC, in nanoseconds.
 inline uint64_t monotonic_ns() {

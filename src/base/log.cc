@@ -95,16 +95,16 @@ struct Logger::Ring {
     return bytes.get() + write_position % kLogRingSize;
   }
 
-  LogSink::Impl& sink;
+  // Each side writes a cache line of its own: without this each log() would take the sink's and the other way round.
+  alignas(64) LogSink::Impl& sink;
   std::unique_ptr<char[]> bytes;
   uint64_t write_position = 0;
-  uint64_t cached_head = 0;  // spares the producer the sink's cache line
-  uint64_t dropped_reported = 0;
-  // Each side writes its own line: without this each log() would take the other's from its cache.
-  alignas(64) std::atomic<uint64_t> tail{0};  // written up to here
+  uint64_t cached_head = 0;       // spares the producer the sink's cache line
+  std::atomic<uint64_t> tail{0};  // written up to here
   std::atomic<uint64_t> dropped{0};
   std::atomic<bool> is_closed{false};         // the logger is gone: the sink drains and deletes the ring
   alignas(64) std::atomic<uint64_t> head{0};  // read up to here
+  uint64_t dropped_reported = 0;
 };
 
 struct LogSink::Impl {

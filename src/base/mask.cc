@@ -51,8 +51,7 @@ size_t mask(std::string_view secret, char* out) {
   }
   const size_t revealed = revealed_count(count);
   char* end = copy_units(secret, revealed, out);
-  std::memcpy(end, "...", 3);
-  end += 3;
+  for (int i = 0; i < 3; ++i) *end++ = '.';
   if (revealed > 0) {
     // REQUIRES of copy_units: the ring holds the last four starts, and at least twice `revealed` code points exist.
     end = copy_units(secret.substr(starts[(count - revealed) % kRevealedMax]), revealed, end);
