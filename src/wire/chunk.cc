@@ -113,6 +113,7 @@ ChunkFault ChunkDecoder::step(char c) {
     case State::trailer:
       return trailer_byte(c);
     case State::trailer_lf:
+      ++trailer_bytes_;
       return line_feed(c, State::trailer_line);
     case State::final_lf:
       return line_feed(c, State::ended);
@@ -140,13 +141,14 @@ ChunkFault ChunkDecoder::size_digit(char c) {
 }
 
 ChunkFault ChunkDecoder::trailer_byte(char c) {
+  if (++trailer_bytes_ > kTrailersMax) return ChunkFault::trailers_too_large;
   if (c == '\n') return ChunkFault::bad_line_end;
   if (c == '\r') {
     state_ = state_ == State::trailer_line ? State::final_lf : State::trailer_lf;
     return ChunkFault::none;
   }
   state_ = State::trailer;
-  return ++trailer_bytes_ > kTrailersMax ? ChunkFault::trailers_too_large : ChunkFault::none;
+  return ChunkFault::none;
 }
 
 ChunkFault ChunkDecoder::line_feed(char c, State next_state) {

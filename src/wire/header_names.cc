@@ -116,9 +116,9 @@ constexpr HashTable kTable = find_perfect_hash();
 static_assert(kTable.seed != 0, "no multiplier without a collision: let the hash look at one character more");
 
 template <class Word>
-bool word_matches(const char* name, const FoldedName& folded, size_t offset) {
+bool word_matches(std::string_view name, const FoldedName& folded, size_t offset) {
   Word word, text, fold;
-  std::memcpy(&word, name + offset, sizeof(Word));
+  std::memcpy(&word, &name[offset], sizeof(Word));
   std::memcpy(&text, folded.text.data() + offset, sizeof(Word));
   std::memcpy(&fold, folded.fold.data() + offset, sizeof(Word));
   return (word | fold) == text;
@@ -128,16 +128,15 @@ bool word_matches(const char* name, const FoldedName& folded, size_t offset) {
 bool matches(std::string_view name, const FoldedName& folded) {
   if (name.size() >= 8) {
     for (size_t offset = 0; offset + 8 < name.size(); offset += 8) {
-      if (!word_matches<uint64_t>(name.data(), folded, offset)) return false;
+      if (!word_matches<uint64_t>(name, folded, offset)) return false;
     }
-    return word_matches<uint64_t>(name.data(), folded, name.size() - 8);
+    return word_matches<uint64_t>(name, folded, name.size() - 8);
   }
   if (name.size() >= 4) {
-    return word_matches<uint32_t>(name.data(), folded, 0) &&
-           word_matches<uint32_t>(name.data(), folded, name.size() - 4);
+    return word_matches<uint32_t>(name, folded, 0) && word_matches<uint32_t>(name, folded, name.size() - 4);
   }
   for (size_t i = 0; i < name.size(); ++i) {
-    if (!word_matches<uint8_t>(name.data(), folded, i)) return false;
+    if (!word_matches<uint8_t>(name, folded, i)) return false;
   }
   return true;
 }
@@ -163,7 +162,7 @@ std::string_view header_text(HeaderName name) {
 bool equals_ignoring_case(std::string_view a, std::string_view b) {
   if (a.size() != b.size()) return false;
   for (size_t i = 0; i < a.size(); ++i) {
-    if (lower(a[i]) != lower(b[i])) return false;
+    if (a[i] != b[i] && lower(a[i]) != lower(b[i])) return false;
   }
   return true;
 }

@@ -165,6 +165,13 @@ Target parse_target(std::string_view target) {
 Result<BaseUrl> parse_base_url(std::string_view url) {
   BaseUrl out;
   std::string_view rest = url;
+  const size_t scheme_end = url.find("://");
+  const size_t authority_start = scheme_end == std::string_view::npos ? 0 : scheme_end + 3;
+  // The URL is not shown: a password may be in it.
+  if (url.substr(authority_start, url.find('/', authority_start) - authority_start).find('@') !=
+      std::string_view::npos) {
+    return fail("a base URL must have no user information before '@': give the provider's key in `key`");
+  }
   if (starts_with_ignoring_case(rest, "https://")) {
     out.tls = true;
     rest.remove_prefix(8);
@@ -177,10 +184,6 @@ Result<BaseUrl> parse_base_url(std::string_view url) {
   if (rest.find('#') != std::string_view::npos) return fail("base URL \"{}\" must have no fragment", url);
   const size_t slash = rest.find('/');
   const std::string_view authority = rest.substr(0, slash);
-  // The URL is not shown: a password may be in it.
-  if (authority.find('@') != std::string_view::npos) {
-    return fail("a base URL must have no user information before '@': give the provider's key in `key`");
-  }
   if (const Result<> result = parse_authority(url, authority, out); !result) return std::unexpected(result.error());
   std::string_view path = slash == std::string_view::npos ? std::string_view() : rest.substr(slash);
   while (path.ends_with('/')) path.remove_suffix(1);
