@@ -36,6 +36,7 @@ inline constexpr uint64_t kRingSizeMax = 1ull << 36;
 inline constexpr size_t kRecordAlignment = 8;
 inline constexpr size_t kRecordSizeMax = size_t{128} << 10;
 
+// The same in every version, so that each knows a file of another one.
 struct FileHeader {
   char magic[8];
   uint32_t version;

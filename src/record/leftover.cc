@@ -32,8 +32,8 @@ Result<> read_all(int descriptor, char* to, uint64_t size, const std::string& pa
   return {};
 }
 
-bool is_whole(const FileHeader& header) {
-  return header.checksum == header_checksum(header) && header.header_size == kHeaderSize &&
+bool is_sound(const FileHeader& header) {
+  return header.version == kFormatVersion && header.header_size == kHeaderSize &&
          std::has_single_bit(header.ring_size) && header.ring_size >= kRingSizeMin && header.ring_size <= kRingSizeMax;
 }
 
@@ -81,14 +81,14 @@ Result<> Leftover::read_header() {
     std::memcpy(&header, memory_ + offset, sizeof header);
     if (std::memcmp(header.magic, kMagic, sizeof kMagic) != 0) continue;
     if (header.byte_order != kByteOrderMark) continue;
-    // Read before the checksum, whose place a newer version may have moved.
-    if (header.version > kFormatVersion && header.version < 1000) {
+    if (header.checksum != header_checksum(header)) continue;
+    if (header.version > kFormatVersion) {
       return fail(
           "{} was written by a newer weir (journal version {}, this one reads {}): run that one until it has "
           "delivered it, or move the file away",
           path_, header.version, kFormatVersion);
     }
-    if (header.version != kFormatVersion || !is_whole(header)) continue;
+    if (!is_sound(header)) continue;
     found = true;
     if (offset != 0) damage_.push_back({0, sizeof header, "the first header is damaged, its copy is used"});
     break;
