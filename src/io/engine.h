@@ -109,7 +109,8 @@ class Engine {
   void cancel(Token token);
   // Ends both directions; the pending operations of the socket complete. No completion of its own.
   void shutdown(int socket);
-  void shutdown_send(int socket);  // FIN only
+  void shutdown_send(int socket);     // FIN only
+  void shutdown_receive(int socket);  // a pending receive ends as if the peer had; nothing is sent
   void close(int descriptor);      // no completion of its own
 
   // Submits what was started, waits until something completed or `timeout_ns` is over (0: does not wait), and fills

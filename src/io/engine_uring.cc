@@ -192,6 +192,13 @@ struct Engine::Impl {
     sqe->buf_group = kBufferGroup;
   }
 
+  void start_shutdown(int socket, int how) {
+    io_uring_sqe* sqe = own_operation();
+    io_uring_prep_shutdown(sqe, socket, how);
+    sqe->user_data = Token{.op = kOwnOp}.pack();
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+  }
+
   void unpark() {
     if (!starved || buffers_free < options.buffers / 4) return;
     starved = false;
@@ -375,17 +382,14 @@ void Engine::shutdown(int socket) {
       i++;
     }
   }
-  io_uring_sqe* sqe = impl_->own_operation();
-  io_uring_prep_shutdown(sqe, socket, SHUT_RDWR);
-  sqe->user_data = Token{.op = kOwnOp}.pack();
-  sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+  impl_->start_shutdown(socket, SHUT_RDWR);
 }
 
 void Engine::shutdown_send(int socket) {
-  io_uring_sqe* sqe = impl_->own_operation();
-  io_uring_prep_shutdown(sqe, socket, SHUT_WR);
-  sqe->user_data = Token{.op = kOwnOp}.pack();
-  sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+  impl_->start_shutdown(socket, SHUT_WR);
+}
+void Engine::shutdown_receive(int socket) {
+  impl_->start_shutdown(socket, SHUT_RD);
 }
 
 void Engine::close(int descriptor) {

@@ -28,6 +28,7 @@ void Stream::open(StreamContext& context, int descriptor, io::Token token, std::
   send_taken_back_ = false;
   terminating_ = false;
   close_notified_ = false;
+  tls_failed_ = false;
   fin_wanted_ = false;
 }
 
@@ -104,6 +105,9 @@ Stream::Received Stream::on_receive(const io::Completion& completion) {
   }
   if (completion.result == 0) {
     context_->buffers.release(piece.buffer);
+    if (tls_ && (tls_failed_ || (!close_notified_ && tls_->receive_end() == tls::Status::failed && !ready()))) {
+      return {.event = Event::failed, .piece = {}, .code = io::Code::other};
+    }
     // Without close_notify the end could be an attacker's (RFC 9112 section 9.8).
     const bool cut = tls_ && !close_notified_;
     return {.event = Event::ended, .piece = {}, .code = cut ? io::Code::reset : io::Code::ended};
@@ -121,7 +125,11 @@ Stream::Received Stream::decrypt(Piece cipher) {
   if (status == tls::Status::closed) close_notified_ = true;
   flush();  // handshake messages, alerts, tickets
   if (!plain.empty()) {
-    // An end or failure behind these bytes shows again at the socket's end.
+    if (status != tls::Status::ok) {
+      // The end behind these bytes follows them: the socket may stay open for long, its receive must not.
+      tls_failed_ = status == tls::Status::failed;
+      context_->engine.shutdown_receive(descriptor_);
+    }
     return {.event = Event::data, .piece = {plain.view(), id}, .code = io::Code::ok};
   }
   context_->buffers.release(id);

@@ -130,6 +130,7 @@ class Stream {
   bool send_taken_back_ = false;
   bool terminating_ = false;
   bool fin_wanted_ = false;      // after what is queued
+  bool tls_failed_ = false;      // behind bytes that were still good
   bool close_notified_ = false;  // TLS: the peer has said that it ends
 };
 

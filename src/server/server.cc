@@ -287,6 +287,10 @@ Result<> Server::Impl::publish(std::unique_ptr<const gateway::Policy> policy) {
       if (!loaded)
         return fail("{}: {}", describe_place(listener.place, "listener " + listener.name), loaded.error().message);
       context = std::move(*loaded);
+      if (!context->warning().empty()) {
+        log->warn("a listener's certificate",
+                  {{"source", listener.name}, {"reason", std::string_view(context->warning())}});
+      }
     }
     made->listener_tls.push_back(std::move(context));
   }

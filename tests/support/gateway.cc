@@ -29,23 +29,27 @@ std::string configuration(const Gateway::Options& options, const std::string& fo
   text += options.toml.starts_with('[') ? "" : options.toml;
   text +=
       options.listeners.empty() ? "\n[[listener]]\nname = \"public\"\naddress = \"127.0.0.1:0\"\n" : options.listeners;
-  text += fmt::format(R"(
+  text += fmt::format(
+      R"(
 [[provider]]
 name = "anthropic"
 type = "anthropic"
-base_url = "http://127.0.0.1:{0}"
+base_url = "{0}"
 key = {{ file = "{1}/anthropic.key" }}
+{2}
 [[provider]]
 name = "openai"
 type = "openai"
-base_url = "http://127.0.0.1:{0}/v1"
+base_url = "{0}/v1"
 key = {{ file = "{1}/openai.key" }}
+{2}
 [[provider]]
 name = "copilot"
 type = "copilot"
-base_url = "http://127.0.0.1:{0}"
+base_url = "{0}"
 )",
-                      options.upstream_port, folder);
+      fmt::format("{}:{}", options.ca_file.empty() ? "http://127.0.0.1" : "https://localhost", options.upstream_port),
+      folder, options.ca_file.empty() ? "" : fmt::format("ca_file = \"{}\"", options.ca_file));
   if (options.toml.starts_with('[')) text += options.toml;
   return text;
 }

@@ -22,10 +22,11 @@ class Gateway {
  public:
   struct Options {
     uint16_t upstream_port = 0;
+    std::string ca_file = {};  // not empty: the providers are reached as https://localhost with this authority
     uint32_t workers = 1;
     uint32_t buffers = 64;
-    std::string toml;       // more lines of configuration; the providers are there already
-    std::string listeners;  // instead of the plaintext listener `public`
+    std::string toml = {};       // more lines of configuration; the providers are there already
+    std::string listeners = {};  // instead of the plaintext listener `public`
   };
   explicit Gateway(const Options& options);
   ~Gateway();

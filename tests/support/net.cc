@@ -145,11 +145,6 @@ void Socket::close() {
   descriptor_ = -1;
 }
 
-void Socket::shrink_receive_buffer() {
-  const int size = 4096;
-  ::setsockopt(descriptor_, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
-}
-
 HttpMessage Socket::read_request() {
   return read_message(false, false);
 }

@@ -48,7 +48,6 @@ class Socket {
   void shutdown_send();
   void reset();  // closes with RST
   void close();
-  void shrink_receive_buffer();  // a client that can take little
   int descriptor() const { return descriptor_; }
 
   // The next message, by its framing. `head_only`: an answer to HEAD.
