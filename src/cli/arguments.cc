@@ -1,0 +1,229 @@
+#include "cli/arguments.h"
+
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+namespace weir::cli {
+
+namespace {
+
+constexpr TwinFlag kTwins[] = {
+    {"--data-dir", "data_dir"},
+    {"--node", "node"},
+    {"--workers", "workers"},
+    {"--cpus", "cpus"},
+    {"--ring-entries", "ring_entries"},
+    {"--buffers", "buffers"},
+    {"--buffer-size", "buffer_size"},
+    {"--max-body", "limits.max_body"},
+    {"--max-head", "limits.max_head"},
+    {"--connections", "limits.connections"},
+    {"--dns-ttl", "dns_ttl"},
+    {"--head-timeout", "timeouts.head"},
+    {"--body-timeout", "timeouts.body"},
+    {"--idle-timeout", "timeouts.idle"},
+    {"--handshake-timeout", "timeouts.handshake"},
+    {"--connect-timeout", "timeouts.connect"},
+    {"--answer-timeout", "timeouts.answer"},
+    {"--stream-timeout", "timeouts.stream"},
+    {"--send-timeout", "timeouts.send"},
+    {"--upstream-idle", "timeouts.upstream_idle"},
+    {"--drain-timeout", "timeouts.drain"},
+    {"--journal-size", "journal.size"},
+    {"--journal-sync", "journal.sync"},
+    {"--log-format", "log_format"},
+    {"--log-level", "log_level"},
+};
+
+// CLI11 asks for an App's help through this; ours are written by hand (help.cc).
+class OwnHelp : public CLI::Formatter {
+ public:
+  explicit OwnHelp(std::string command) : command_(std::move(command)) {}
+  std::string make_help(const CLI::App*, std::string, CLI::AppFormatMode) const override {
+    return std::string(help_text(command_));
+  }
+
+ private:
+  std::string command_;
+};
+
+CLI::App& add_command(CLI::App& parent, const std::string& name, const std::string& path) {
+  CLI::App& command = *parent.add_subcommand(name);
+  command.formatter(std::make_shared<OwnHelp>(path));
+  return command;
+}
+
+// A repeatable flag that becomes a setting of `into`.
+void add_twin(CLI::App& command, std::vector<Setting>& into, std::string_view flag, std::string_view key) {
+  command.add_option_function<std::string>(std::string(flag), [&into, flag, key](const std::string& value) {
+    into.push_back({std::string(key), value, std::string(flag)});
+  });
+}
+
+// Where the configuration comes from: for commands that only need its data_dir too.
+void add_source(CLI::App& command, Arguments& arguments) {
+  command.add_option("--config", arguments.config_file);
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--set",
+          [&arguments](const std::vector<std::string>& texts) {
+            for (const std::string& text : texts) {
+              const size_t equals = text.find('=');
+              if (equals == std::string::npos || equals == 0) {
+                throw CLI::ValidationError("--set", "takes KEY=VALUE, such as workers=2 (was \"" + text + "\")");
+              }
+              const std::string key = text.substr(0, equals);
+              arguments.settings.push_back({key, text.substr(equals + 1), "--set " + key});
+            }
+          })
+      ->allow_extra_args(false);
+}
+
+void add_data_dir(CLI::App& command, Arguments& arguments) {
+  add_source(command, arguments);
+  add_twin(command, arguments.settings, "--data-dir", "data_dir");
+}
+
+void add_server_flags(CLI::App& command, Arguments& arguments) {
+  add_source(command, arguments);
+  command.add_option("--listen", arguments.listen)->allow_extra_args(false);
+  for (const TwinFlag& twin : kTwins) add_twin(command, arguments.settings, twin.flag, twin.key);
+}
+
+void add_mock_flags(CLI::App& command, Arguments& arguments) {
+  for (const std::string_view name : {"events", "gap", "bytes", "delay"}) {
+    command.add_option_function<std::string>("--" + std::string(name), [&arguments, name](const std::string& value) {
+      arguments.mock.push_back({std::string(name), value, "--" + std::string(name)});
+    });
+  }
+}
+
+void add_key_commands(CLI::App& app, Arguments& arguments) {
+  CLI::App& key = add_command(app, "key", "key");
+  key.require_subcommand(1);
+  CLI::App& add = add_command(key, "add", "key add");
+  add.add_option("--user", arguments.user)->required();
+  add.add_option("--id", arguments.user_id);
+  add.add_option("--expires", arguments.expires);
+  add_data_dir(add, arguments);
+  add.callback([&arguments] { arguments.command = Command::key_add; });
+  CLI::App& list = add_command(key, "list", "key list");
+  list.add_flag("--json", arguments.json);
+  add_data_dir(list, arguments);
+  list.callback([&arguments] { arguments.command = Command::key_list; });
+  CLI::App& revoke = add_command(key, "revoke", "key revoke");
+  revoke.add_option("ID", arguments.id)->required();
+  add_data_dir(revoke, arguments);
+  revoke.callback([&arguments] { arguments.command = Command::key_revoke; });
+}
+
+void add_log_commands(CLI::App& app, Arguments& arguments) {
+  CLI::App& log = add_command(app, "log", "log");
+  LogQuery& query = arguments.log;
+  log.add_option("--user", query.user);
+  log.add_option("--provider", query.provider);
+  log.add_option("--model", query.model);
+  log.add_option("--session", query.session);
+  log.add_option("--outcome", query.outcome)
+      ->check(CLI::IsMember({"completed", "upstream_error", "client_disconnected", "gateway_error", "interrupted"}));
+  log.add_option("--credential-kind", query.credential_kind)
+      ->check(CLI::IsMember({"centralized", "personal_api_key", "subscription"}));
+  log.add_option("--since", query.since);
+  log.add_option("--until", query.until);
+  log.add_option("--limit", query.limit)->check(CLI::Range(1u, 1000000u));
+  log.add_flag("--follow,-f", query.follow);
+  log.add_flag("--json", arguments.json);
+  add_data_dir(log, arguments);
+  CLI::App& show = add_command(log, "show", "log show");
+  show.add_option("ID", arguments.id)->required();
+  show.add_flag("--json", arguments.json);
+  add_data_dir(show, arguments);
+  // The inner command's callback runs first; the outer one must not overrule it.
+  log.callback([&arguments, &show] { arguments.command = show.parsed() ? Command::log_show : Command::log; });
+}
+
+void add_rules_command(CLI::App& app, Arguments& arguments) {
+  CLI::App& rules = add_command(app, "rules", "rules");
+  rules.require_subcommand(1);
+  CLI::App& explain = add_command(rules, "explain", "rules explain");
+  explain.add_option("--provider", arguments.provider)->required();
+  explain.add_option("--auth", arguments.auth)->required()->check(CLI::IsMember({"centralized", "byok"}));
+  explain.add_option("--route", arguments.route)
+      ->check(CLI::IsMember({"bridged", "passthrough", "messages", "chat_completions", "responses"}));
+  explain.add_option("--credential", arguments.credential)
+      ->check(CLI::IsMember({"centralized", "personal_api_key", "subscription"}));
+  add_source(explain, arguments);
+  explain.callback([&arguments] { arguments.command = Command::rules_explain; });
+}
+
+void add_commands(CLI::App& app, Arguments& arguments) {
+  CLI::App& serve = add_command(app, "serve", "serve");
+  add_server_flags(serve, arguments);
+  serve.callback([&arguments] { arguments.command = Command::serve; });
+  CLI::App& check = add_command(app, "check", "check");
+  add_server_flags(check, arguments);
+  check.callback([&arguments] { arguments.command = Command::check; });
+  CLI::App& demo = add_command(app, "demo", "demo");
+  add_server_flags(demo, arguments);
+  add_mock_flags(demo, arguments);
+  demo.callback([&arguments] { arguments.command = Command::demo; });
+  CLI::App& mock = add_command(app, "mock", "mock");
+  mock.add_option("--listen", arguments.listen)->expected(1);
+  mock.add_option("--keep", arguments.requests_kept)->default_val(1000);
+  add_mock_flags(mock, arguments);
+  mock.callback([&arguments] { arguments.command = Command::mock; });
+  add_key_commands(app, arguments);
+  add_log_commands(app, arguments);
+  add_rules_command(app, arguments);
+  add_command(app, "version", "version").callback([&arguments] { arguments.command = Command::version; });
+}
+
+// The command that was named so far, for the hint after an error: "key add".
+std::string named_command(const CLI::App& app) {
+  std::string path;
+  for (const CLI::App* at = &app; !at->get_subcommands().empty();) {
+    at = at->get_subcommands().front();
+    path += (path.empty() ? "" : " ") + at->get_name();
+  }
+  return path;
+}
+
+}  // namespace
+
+std::span<const TwinFlag> twin_flags() {
+  return kTwins;
+}
+
+Parsed parse_arguments(int argc, const char* const* argv) {
+  Parsed parsed;
+  CLI::App app("weir", "weir");
+  app.formatter(std::make_shared<OwnHelp>(""));
+  app.require_subcommand(0, 1);
+  bool version = false;
+  app.add_flag("--version", version);
+  try {
+    add_commands(app, parsed.arguments);
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    fmt::print("{}", help_text(named_command(app)));
+    parsed.exit_code = 0;
+    return parsed;
+  } catch (const CLI::Error& error) {
+    const std::string command = named_command(app);
+    fmt::print(stderr, "weir{}{}: {}\nweir{}{} --help says what it takes.\n", command.empty() ? "" : " ", command,
+               error.what(), command.empty() ? "" : " ", command);
+    parsed.exit_code = kExitUsage;
+    return parsed;
+  }
+  if (version) {
+    parsed.arguments.command = Command::version;
+  } else if (app.get_subcommands().empty()) {
+    fmt::print(stderr, "{}", help_text(""));
+    parsed.exit_code = kExitUsage;
+  }
+  return parsed;
+}
+
+}  // namespace weir::cli

@@ -1,0 +1,174 @@
+// Every command's help. By hand, because a page that fits a screen and is in a sensible order beats a generated one; a
+// test holds it against the flags that exist.
+#include <utility>
+
+#include "cli/arguments.h"
+
+namespace weir::cli {
+
+namespace {
+
+constexpr std::string_view kMain =
+    R"(weir: an AI gateway between AI clients (Claude Code, Codex, SDKs) and AI providers
+
+Usage: weir COMMAND [OPTIONS]
+
+Run
+  serve                 run the gateway: weir serve --config weir.toml
+  demo                  try it: the gateway, a mock provider behind it, a token, lines to paste
+  mock                  only the demo's mock provider, for trying and load testing
+
+Operate
+  key add|list|revoke   the gateway tokens that users call with
+  log                   what went through: a table or JSON, with filters; --follow
+  log show ID           one interception: prompt, tools, thoughts, usage
+
+Check
+  check                 whether a configuration can be used, with file and line of each mistake
+  rules explain         what happens to each header of a request
+  version               also --version: commit, and what the kernel offers
+
+weir COMMAND --help says more. Exit status: 0 done, 1 failure, 2 usage or configuration.
+)";
+
+constexpr std::string_view kServe = R"(Run the gateway until SIGTERM or SIGINT; SIGHUP reads the configuration again.
+
+Usage: weir serve [--config FILE] [OPTIONS]
+
+Every flag is the twin of a key in the file and wins over it. Sizes: 64KiB, 32MiB. Times: 250ms, 30s, 5m.
+
+  --config FILE            default: none; four providers, keys from ANTHROPIC_API_KEY and OPENAI_API_KEY
+  --set KEY=VALUE          any key: --set provider.openai.base_url=http://127.0.0.1:9900/v1
+  --listen [NAME=]ADDRESS  instead of the file's listeners; repeatable. Default: public=127.0.0.1:4001
+  --data-dir DIR           weir.db (tokens and records) and the journal. Default: ./weir-data
+  --node NAME              this node in the records. Default: the host's name
+Workers
+  --workers N              default: one for each usable core
+  --cpus LIST              pin workers to these cores, in order: 0,2,4
+  --ring-entries N         submission queue of a worker (1024)
+  --buffers N              receive buffers of a worker (512)
+  --buffer-size SIZE       of one (4KiB)
+Limits
+  --max-body SIZE          of a request body (32MiB)         --max-head SIZE     of a request head (64KiB)
+  --connections N          of clients, all workers (20000)   --dns-ttl TIME      of a resolved name (30s)
+Timeouts
+  --head-timeout TIME      for a request head (30s)          --body-timeout TIME      in a body, no byte (60s)
+  --idle-timeout TIME      between requests (120s)           --handshake-timeout TIME TLS (10s)
+  --connect-timeout TIME   to one address (10s)              --answer-timeout TIME    first byte (600s)
+  --stream-timeout TIME    in an answer, no byte (300s)      --send-timeout TIME      client reads nothing (60s)
+  --upstream-idle TIME     pooled connections (60s)          --drain-timeout TIME     at the end (30s)
+Journal and log
+  --journal-size SIZE      of each worker (64MiB)            --journal-sync off|TIME  to the disk (off)
+  --log-format text|json   on standard error (text)          --log-level LEVEL        debug|info|warn|error
+)";
+
+constexpr std::string_view kDemo =
+    R"(Try weir: the gateway, a mock provider behind it, one token, and lines to paste for clients.
+
+Usage: weir demo [OPTIONS]
+
+Nothing leaves this machine. Each interception is printed as it ends; Ctrl-C stops.
+
+  --listen ADDRESS    default: 127.0.0.1:4001
+  --data-dir DIR      default: ./weir-demo; `weir log --data-dir weir-demo` reads it afterwards
+  --events N          pieces of text in an answer (24)
+  --gap TIME          between two of them (30ms)
+  --bytes N           of text in each (16)
+  --config, --set, and all other options of `weir serve` are taken too.
+)";
+
+constexpr std::string_view kMock =
+    R"(Run the mock provider alone: Anthropic Messages, Chat Completions, Responses; streaming and whole.
+
+Usage: weir mock [OPTIONS]
+
+No model and no key: fixed text at the pace you ask for. Put it behind a gateway as base_url (OpenAI's with /v1).
+
+  --listen ADDRESS    default: 127.0.0.1:9900; port 0 takes a free one. The address is printed when it is ready
+  --events N          pieces of text in an answer (24)
+  --gap TIME          between two of them (30ms); 0: as fast as the client reads
+  --bytes N           of text in each piece (16)
+  --delay TIME        before the answer begins (0)
+  --keep N            requests that /__mock/requests remembers (1000; 0 is faster)
+
+A request's own headers decide for that request: x-mock-status, -delay, -events, -gap, -bytes, -thinking, -tool,
+-framing (chunked, length, close), -cut BYTES, -ending (drop, reset, hang), -step, -interim, -body.
+Control: GET /__mock/state, GET /__mock/requests, POST /__mock/script, /__mock/next?n=1, /__mock/reset.
+)";
+
+constexpr std::string_view kKey = R"(The gateway tokens that users call with (the `store` authorizer).
+
+Usage: weir key add --user NAME [OPTIONS]     make a token; it is printed once, alone on standard output
+       weir key list [--json]                 all of them, without the tokens
+       weir key revoke ID                     end one, in force within a second; the first characters of an ID do
+
+  --data-dir DIR, --config FILE, --set KEY=VALUE   where weir.db is, as for `weir serve`
+)";
+
+constexpr std::string_view kKeyAdd =
+    R"(Make a gateway token. It is printed once, alone on standard output; only its SHA-256 is kept.
+
+Usage: weir key add --user NAME [OPTIONS]
+
+  --user NAME      who calls with it; stands in every record
+  --id UUID        the user's id (initiator_id). Default: that of the user's earlier keys, else a new one
+  --expires TIME   from now: 30d, 12h. Default: never
+  --data-dir DIR, --config FILE, --set KEY=VALUE   where weir.db is, as for `weir serve`
+)";
+
+constexpr std::string_view kLog = R"(What went through the gateway, newest first.
+
+Usage: weir log [OPTIONS]
+       weir log show ID [--json]   one interception with its prompt, tools, thoughts and usage
+
+  --user NAME              a username or an initiator id
+  --provider NAME          --model NAME            --session ID
+  --outcome OUTCOME        completed, upstream_error, client_disconnected, gateway_error, interrupted
+  --credential-kind KIND   centralized, personal_api_key, subscription
+  --since TIME             2026-11-22, 2026-11-22T10:00:00Z, or how long ago: 1h, 30m, 7d
+  --until TIME             the same
+  --limit N                (50)
+  --follow                 wait for more and print each as it ends
+  --json                   one JSON object per line, with every column
+  --data-dir DIR, --config FILE, --set KEY=VALUE   where weir.db is, as for `weir serve`
+)";
+
+constexpr std::string_view kRules = R"(What happens to each header of a request, and which rule says so.
+
+Usage: weir rules explain --provider NAME --auth centralized|byok [OPTIONS]
+
+  --provider NAME      of the configuration: anthropic
+  --auth MODE          centralized or byok
+  --route ROUTE        bridged (default), passthrough, messages, chat_completions, responses
+  --credential KIND    personal_api_key or subscription; default: each that the provider takes
+  --config FILE, --set KEY=VALUE   as for `weir serve`
+)";
+
+constexpr std::string_view kCheck = R"(Whether a configuration can be used: keys, ranges, rules, files. Starts nothing.
+
+Usage: weir check --config FILE [OPTIONS]
+
+Every mistake is printed with its file and line. Exit status 0: good; 2: not. All options of `weir serve` are taken.
+)";
+
+constexpr std::string_view kVersion = R"(The version, the commit it was built from, and what this kernel offers.
+
+Usage: weir version
+)";
+
+constexpr std::pair<std::string_view, std::string_view> kTexts[] = {
+    {"", kMain},          {"serve", kServe},         {"demo", kDemo},      {"mock", kMock},       {"key", kKey},
+    {"key add", kKeyAdd}, {"key list", kKey},        {"key revoke", kKey}, {"log", kLog},         {"log show", kLog},
+    {"rules", kRules},    {"rules explain", kRules}, {"check", kCheck},    {"version", kVersion},
+};
+
+}  // namespace
+
+std::string_view help_text(std::string_view command) {
+  for (const auto& [name, text] : kTexts) {
+    if (name == command) return text;
+  }
+  return kMain;
+}
+
+}  // namespace weir::cli

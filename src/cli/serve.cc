@@ -1,0 +1,47 @@
+#include <fmt/core.h>
+
+#include "base/log.h"
+#include "cli/commands.h"
+#include "cli/notify.h"
+#include "cli/print.h"
+#include "cli/settings.h"
+#include "cli/signals.h"
+#include "server/server.h"
+
+namespace weir::cli {
+
+int run_serve(const Arguments& arguments) {
+  Result<gateway::Config> config = read_settings(arguments);
+  if (!config) {
+    complain(config.error().message);
+    return kExitUsage;
+  }
+  block_stop_signals();
+  // Before the server: it logs from the first step on, and its last lines must still be written after it is gone.
+  LogSink log(2, config->log_format, config->log_level);
+  const auto logger = log.make_logger();
+  server::ServerOptions options;
+  options.config = std::move(*config);
+  options.reload = [&arguments] {
+    notify_reloading();
+    Result<gateway::Config> again = read_settings(arguments);
+    notify_ready();
+    return again;
+  };
+  auto server = server::Server::start(std::move(options), log);
+  if (!server) {
+    log.flush();
+    complain(server.error().message);
+    return kExitFailure;
+  }
+  logger->info("ready", {{"memory", (*server)->memory_summary()}});
+  for (const auto& listener : (*server)->listening()) {
+    print_line(fmt::format("listening name={} address={}", listener.name, listener.address));
+  }
+  notify_ready();
+  const int exit_code = (*server)->run();
+  notify_service("STOPPING=1");
+  return exit_code;
+}
+
+}  // namespace weir::cli
