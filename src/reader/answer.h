@@ -45,7 +45,7 @@ struct AnswerSettings {
   RequestApi api = RequestApi::messages;
   bool stream = false;  // the answer's Content-Type is text/event-stream
   uint16_t status = 200;
-  std::string_view content_encoding;
+  std::string_view content_encoding = {};
   bool want_tools = true;  // [record] off: not collected at all
   bool want_thoughts = true;
 };

@@ -87,14 +87,14 @@ void shrink(std::string& text) {
 }  // namespace
 
 void AnswerFacts::reset(const AnswerSettings& settings) {
-  if (facts_.size() > kFactsKept) facts_.resize(kFactsKept);
+  if (facts_.size() > kFactsKept) facts_ = std::vector<Fact>();
   for (Fact& fact : facts_) {
     shrink(fact.id);
     shrink(fact.name);
     shrink(fact.text.text);
   }
-  if (items_.capacity() > kFactsKept) items_ = {};
-  if (sorted_.capacity() > kFactsKept) sorted_ = {};
+  if (items_.capacity() > kFactsKept) items_ = std::vector<uint64_t>();
+  if (sorted_.capacity() > kFactsKept) sorted_ = std::vector<uint32_t>();
   for (std::string* text : {&response_id, &error_type, &error_message}) {
     shrink(*text);
     text->clear();

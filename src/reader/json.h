@@ -36,7 +36,7 @@ struct JsonValue {
   bool is_array() const { return kind == JsonKind::array; }
   // The text of a short string: a slice, or unescaped into `room`. Empty for what is no string or does not fit.
   std::string_view short_text(std::span<char, 64> room) const;
-  // Whether this is the string `text` (of less than 64 bytes), however it is escaped.
+  // Whether this is the string `text` (less than 64 bytes, without backslash), however it is escaped.
   bool is_text(std::string_view text) const;
   // A non-empty string.
   bool has_text() const { return is_string() && !raw.empty(); }
