@@ -98,6 +98,7 @@ class Parser {
   Injection injection(std::string_view name, std::string_view value, uint32_t clients) {
     Injection result;
     result.name = name;
+    result.line_start = fmt::format("{}: ", name);
     result.clients = clients;
     if (!is_token(name) || name.find('*') != std::string_view::npos) {
       mistake("\"{}\" is not a header name; only letters, digits and - _ . may be used", name);

@@ -44,6 +44,7 @@ struct Piece {
 
 struct Injection {
   std::string name;
+  std::string line_start;  // "Name: "
   std::vector<Piece> pieces;
   uint32_t clients = UINT32_MAX;  // mask by client_index
 };

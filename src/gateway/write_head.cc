@@ -34,8 +34,11 @@ void append_number(uint64_t number, ByteBuffer& out) {
 
 // A value from outside (a username out of a directory) must not be able to end its line and begin a header.
 bool append_safely(std::string_view text, ByteBuffer& out) {
-  for (const char byte : text)
-    out.append((static_cast<unsigned char>(byte) < 0x20 && byte != '\t') || byte == 0x7F ? '?' : byte);
+  const size_t begin = out.size();
+  out.append(text);
+  for (char& byte : std::span(out.data() + begin, text.size())) {
+    if ((static_cast<unsigned char>(byte) < 0x20 && byte != '\t') || byte == 0x7F) byte = '?';
+  }
   return !text.empty();
 }
 
@@ -124,8 +127,7 @@ void append_injections(const std::vector<Injection>& injections, const Context& 
   for (const Injection& injection : injections) {
     if ((injection.clients & client) == 0) continue;
     const size_t before = out.size();
-    out.append(injection.name);
-    out.append(": ");
+    out.append(injection.line_start);
     bool complete = true;
     for (const Piece& piece : injection.pieces) complete = complete && append_value(context, piece, out);
     if (!complete) {
