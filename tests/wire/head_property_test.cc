@@ -42,37 +42,41 @@ std::vector<std::string> sound_requests() {
 }
 
 #if defined(__x86_64__)
+bool classify_alike(std::string_view bytes, size_t offset) {
+  const BlockMasks scalar = ScalarClassifier::block(bytes, offset);
+  const BlockMasks simd = Avx2Classifier::block(bytes, offset);
+  return scalar.non_token == simd.non_token && scalar.control == simd.control;
+}
+
 TEST_CASE("head: AVX2 and scalar classify every byte at every place alike") {
   if (!__builtin_cpu_supports("avx2")) return;
+  size_t wrong = 0;
   for (size_t size = 1; size <= 200; ++size) {
     std::string bytes(size, 'a');
     for (size_t at = 0; at < size; ++at) {
       for (int byte = 0; byte < 256; byte += size < 70 ? 1 : 13) {
         bytes[at] = static_cast<char>(byte);
         const size_t offset = at / kBlock * kBlock;
-        const BlockMasks scalar = ScalarClassifier::block(bytes, offset);
-        const BlockMasks simd = Avx2Classifier::block(bytes, offset);
-        REQUIRE(scalar.non_token == simd.non_token);
-        REQUIRE(scalar.control == simd.control);
+        if (!classify_alike(bytes, offset)) ++wrong;
       }
       bytes[at] = 'a';
     }
   }
+  CHECK(wrong == 0);
 }
 
 TEST_CASE("head: AVX2 and scalar classify random bytes alike, up to a guard page") {
   if (!__builtin_cpu_supports("avx2")) return;
   Random random(1);
   GuardedBuffer buffer(600);
+  size_t wrong = 0;
   for (int i = 0; i < 20'000; ++i) {
     const std::string_view bytes = buffer.place(random.bytes(1 + random.below(300)));
     for (size_t offset = 0; offset < bytes.size(); offset += 1 + random.below(64)) {
-      const BlockMasks scalar = ScalarClassifier::block(bytes, offset);
-      const BlockMasks simd = Avx2Classifier::block(bytes, offset);
-      REQUIRE(scalar.non_token == simd.non_token);
-      REQUIRE(scalar.control == simd.control);
+      if (!classify_alike(bytes, offset)) ++wrong;
     }
   }
+  CHECK(wrong == 0);
 }
 
 TEST_CASE("head: AVX2 and scalar parsers agree on mutated requests and answers") {

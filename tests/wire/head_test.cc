@@ -76,6 +76,7 @@ TEST_CASE("head: an answer is taken apart") {
 }
 
 TEST_CASE("head: every known name is recognised in any case, and nothing near it") {
+  size_t wrong = 0;
   for (size_t i = 1; i < static_cast<size_t>(HeaderName::count); ++i) {
     const auto id = static_cast<HeaderName>(i);
     std::string name(header_text(id));
@@ -88,13 +89,14 @@ TEST_CASE("head: every known name is recognised in any case, and nothing near it
         const bool is_same = equals_ignoring_case(other, name);
         // session-id and session_id are one byte apart.
         const bool is_known = is_same || other == "session-id" || other == "session_id";
-        REQUIRE((header_name(other) != HeaderName::other) == is_known);
+        if ((header_name(other) != HeaderName::other) != is_known) ++wrong;
       }
     }
     CHECK(header_name(name + "x") == HeaderName::other);
     CHECK(header_name(name.substr(1)) != id);
     CHECK(header_name(name.substr(0, name.size() - 1)) != id);
   }
+  CHECK(wrong == 0);
   CHECK(header_name("") == HeaderName::other);
   CHECK(header_text(HeaderName::other).empty());
 }
