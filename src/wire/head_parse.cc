@@ -3,6 +3,7 @@
 
 #include "wire/head.h"
 #include "wire/head_scan.h"
+#include "wire/header_table.h"
 
 namespace weir::wire {
 namespace {
@@ -199,9 +200,9 @@ class Parser {
     // At least one byte of target, a space and the version.
     if (end - method_end < kVersionSize + 3) return invalid(HeadFault::bad_request_line, end);
     const size_t target_end = end - kVersionSize - 1;
-    const std::string_view target = bytes_.substr(target_start, target_end - target_start);
+    const std::string_view target(bytes_.data() + target_start, target_end - target_start);
     if (bytes_[target_end] != ' ' || !is_graphic(target)) return invalid(HeadFault::bad_request_line, target_start);
-    out.method_text = bytes_.substr(start, method_end - start);
+    out.method_text = {bytes_.data() + start, method_end - start};
     out.method = method_of(out.method_text);
     out.target = target;
     const HeadStatus status = version(target_end + 1, HeadFault::bad_request_line);
@@ -233,8 +234,10 @@ class Parser {
   }
 
   HeadStatus version(size_t offset, HeadFault fault) {
-    const std::string_view text = bytes_.substr(offset, kVersionSize);
-    if (!text.starts_with("HTTP/") || !is_digit(text[5]) || text[6] != '.' || !is_digit(text[7])) {
+    const std::string_view text(bytes_.data() + offset, kVersionSize);
+    if (std::memcmp(text.data(), "HTTP/1.1", kVersionSize) == 0) [[likely]]
+      return HeadStatus::complete;
+    if (std::memcmp(text.data(), "HTTP/", 5) != 0 || !is_digit(text[5]) || text[6] != '.' || !is_digit(text[7])) {
       return invalid(fault, offset);
     }
     if (text[5] != '1' || text[7] > '1') return invalid(HeadFault::unsupported_version, offset);
@@ -247,6 +250,7 @@ class Parser {
   HeadStatus fields(std::array<Header, kHeaderCountMax>& headers, uint32_t& count, bool* expect_continue) {
     const char* const data = bytes_.data();
     const size_t size = bytes_.size();
+    Header* header = headers.data();
     size_t start = at_;
     while (start < size && data[start] != '\r') {
       const size_t colon = scanner_.find_non_token(start);
@@ -255,20 +259,22 @@ class Parser {
       const size_t end = scanner_.find_control(start);
       if (!is_crlf(end)) [[unlikely]]
         return line_end(end, HeadFault::bad_header_value);
-      if (count == kHeaderCountMax) return invalid(HeadFault::too_many_headers, start);
+      if (header == headers.data() + kHeaderCountMax) return invalid(HeadFault::too_many_headers, start);
       const char* value_start = data + colon + 1;
       const char* value_end = data + end;
-      while (value_start < value_end && is_blank(*value_start)) ++value_start;
+      while (is_blank(*value_start)) ++value_start;  // the CR stops it
       while (value_end > value_start && is_blank(value_end[-1])) --value_end;
-      Header& header = headers[count++];
-      header.name = {data + start, colon - start};
-      header.value = {value_start, static_cast<size_t>(value_end - value_start)};
-      header.id = header_name(header.name);
+      header->name = {data + start, colon - start};
+      header->value = {value_start, static_cast<size_t>(value_end - value_start)};
+      header->id = find_header_name(header->name);
+      if (acts_on(header->id)) {
+        const HeadStatus status = field(*header, expect_continue);
+        if (status != HeadStatus::complete) return status;
+      }
+      ++header;
       start = end + 2;
-      if (!acts_on(header.id)) continue;
-      const HeadStatus status = field(header, expect_continue);
-      if (status != HeadStatus::complete) return status;
     }
+    count = static_cast<uint32_t>(header - headers.data());
     at_ = start;
     return start == size ? HeadStatus::need_more : line_end(start, HeadFault::bad_header_name);
   }
@@ -318,7 +324,7 @@ class Parser {
       asks_keep_alive_ = asks_keep_alive_ || (token.size() == 10 && equals_ignoring_case(token, "keep-alive"));
     };
     // Nearly always it is this one token.
-    if (value == "keep-alive") {
+    if (value.size() == 10 && std::memcmp(value.data(), "keep-alive", 10) == 0) {
       asks_keep_alive_ = true;
     } else {
       for_each_token(value, use);

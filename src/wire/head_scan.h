@@ -50,6 +50,20 @@ constexpr std::array<uint8_t, 256> make_classes() {
 }
 inline constexpr std::array<uint8_t, 256> kClasses = make_classes();
 
+using MaskWords = std::array<uint64_t, kWindow / kBlock>;
+
+// Classifies a step of `bytes` from `offset` into the words from `index` on.
+template <class Classifier>
+void fill_step(std::string_view bytes, size_t offset, size_t index, MaskWords& non_token, MaskWords& control) {
+  for (size_t i = index; i < index + kFillStep / kBlock; ++i, offset += kBlock) {
+    const size_t size = offset < bytes.size() ? bytes.size() - offset : 0;
+    const BlockMasks masks = size > 0 ? Classifier::block(bytes, offset) : BlockMasks{};
+    const uint64_t past_end = size < kBlock ? ~uint64_t{0} << size : 0;
+    non_token[i] = masks.non_token | past_end;
+    control[i] = masks.control | past_end;
+  }
+}
+
 struct ScalarClassifier {
   // Of up to kBlock bytes from `offset`, which is less than their size.
   static BlockMasks block(std::string_view bytes, size_t offset) {
@@ -60,6 +74,9 @@ struct ScalarClassifier {
       masks.control |= (byte_class / kControl) << i;
     }
     return masks;
+  }
+  static void step(std::string_view bytes, size_t offset, size_t index, MaskWords& non_token, MaskWords& control) {
+    fill_step<ScalarClassifier>(bytes, offset, index, non_token, control);
   }
 };
 
@@ -97,6 +114,12 @@ struct Avx2Classifier {
     masks.non_token >>= before;
     masks.control >>= before;
     return masks;
+  }
+  // Not inlined: its constants would be set up for each header.
+  __attribute__((target("avx2"), flatten, noinline)) static void step(std::string_view bytes, size_t offset,
+                                                                      size_t index, MaskWords& non_token,
+                                                                      MaskWords& control) {
+    fill_step<Avx2Classifier>(bytes, offset, index, non_token, control);
   }
 
   // The first bytes of "Host: x\r\n", bit 0 left:
@@ -141,9 +164,7 @@ class Scanner {
   size_t find_control(size_t from) { return find(control_, from); }
 
  private:
-  using Words = std::array<uint64_t, kWindow / kBlock>;
-
-  size_t find(const Words& words, size_t from) {
+  size_t find(const MaskWords& words, size_t from) {
     while (true) {
       // Unsigned: a place before the window is far behind it too.
       if (from - window_ >= filled_) [[unlikely]]
@@ -156,28 +177,21 @@ class Scanner {
   }
 
   // Fills the window up to `from` and a step further, or begins a new one there.
-  void fill(size_t from) {
+  __attribute__((noinline)) void fill(size_t from) {
     if (from - window_ >= kWindow) {
       window_ = from;
       filled_ = 0;
     }
-    do {
-      for (const size_t end = filled_ + kFillStep; filled_ < end; filled_ += kBlock) {
-        const size_t offset = window_ + filled_;
-        const size_t size = offset < bytes_.size() ? bytes_.size() - offset : 0;
-        const BlockMasks masks = size > 0 ? Classifier::block(bytes_, offset) : BlockMasks{};
-        const uint64_t past_end = size < kBlock ? ~uint64_t{0} << size : 0;
-        non_token_[filled_ / kBlock] = masks.non_token | past_end;
-        control_[filled_ / kBlock] = masks.control | past_end;
-      }
-    } while (from - window_ >= filled_);
+    for (; from - window_ >= filled_; filled_ += kFillStep) {
+      Classifier::step(bytes_, window_ + filled_, filled_ / kBlock, non_token_, control_);
+    }
   }
 
   std::string_view bytes_;
   size_t window_ = 0;
   size_t filled_ = 0;
-  Words non_token_;
-  Words control_;
+  MaskWords non_token_;
+  MaskWords control_;
 };
 
 // What head.h declares, each with one classifier.

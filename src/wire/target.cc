@@ -2,6 +2,8 @@
 
 #include <arpa/inet.h>
 
+#include <array>
+
 #include "wire/head.h"
 
 namespace weir::wire {
@@ -22,6 +24,24 @@ constexpr char lower(char c) {
 
 bool starts_with_ignoring_case(std::string_view text, std::string_view prefix) {
   return text.size() >= prefix.size() && equals_ignoring_case(text.substr(0, prefix.size()), prefix);
+}
+
+// What a byte of a target calls for.
+enum ByteNeed : uint8_t { kControl = 1, kHash = 2, kEscape = 4, kDot = 8 };
+constexpr std::array<uint8_t, 256> make_needs() {
+  std::array<uint8_t, 256> needs{};
+  for (size_t byte = 0; byte < 256; ++byte) needs[byte] = byte <= ' ' || byte > '~' ? kControl : 0;
+  needs['#'] = kHash;
+  needs['%'] = needs['\\'] = kEscape;
+  needs['.'] = kDot;
+  return needs;
+}
+constexpr std::array<uint8_t, 256> kNeeds = make_needs();
+
+uint8_t needs_of(std::string_view text) {
+  uint8_t needs = 0;
+  for (const char c : text) needs |= kNeeds[static_cast<uint8_t>(c)];
+  return needs;
 }
 
 // "." or "..", each dot plain or as %2e: the forms that a server behind us may resolve after we matched the route.
@@ -53,8 +73,9 @@ TargetFault check_escapes(std::string_view path) {
   return TargetFault::none;
 }
 
-// REQUIRES: `path` begins with '/'.
-TargetFault check_path(std::string_view path) {
+// REQUIRES: `path` begins with '/'. Most paths need nothing looked at twice.
+TargetFault check_path(std::string_view path, uint8_t needs) {
+  if ((needs & (kEscape | kDot)) == 0) return TargetFault::none;
   if (const TargetFault fault = check_escapes(path); fault != TargetFault::none) return fault;
   for (size_t slash = 0; slash != std::string_view::npos;) {
     const size_t next = path.find('/', slash + 1);
@@ -149,17 +170,16 @@ Target parse_target(std::string_view target) {
     result.fault = fault;
     return result;
   };
-  for (const char c : target) {
-    if (c <= ' ' || c > '~') return refuse(TargetFault::control_byte);  // bytes over 0x7F are negative
-    if (c == '#') return refuse(TargetFault::not_a_path);
-  }
+  const uint8_t needs = needs_of(target);
+  if ((needs & kControl) != 0) return refuse(TargetFault::control_byte);
+  if ((needs & kHash) != 0) return refuse(TargetFault::not_a_path);
   if (!target.starts_with('/') && !remove_authority(target)) return refuse(TargetFault::not_a_path);
   const size_t mark = target.find('?');
   result.path = target.substr(0, mark);
   result.has_query = mark != std::string_view::npos;
   if (result.has_query) result.query = target.substr(mark + 1);
   if (result.path.empty()) result.path = "/";  // "http://host" asks for its root
-  return refuse(check_path(result.path));
+  return refuse(check_path(result.path, needs));
 }
 
 Result<BaseUrl> parse_base_url(std::string_view url) {
