@@ -192,13 +192,6 @@ struct Engine::Impl {
     sqe->buf_group = kBufferGroup;
   }
 
-  void start_shutdown(int socket, int how) {
-    io_uring_sqe* sqe = own_operation();
-    io_uring_prep_shutdown(sqe, socket, how);
-    sqe->user_data = Token{.op = kOwnOp}.pack();
-    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
-  }
-
   void unpark() {
     if (!starved || buffers_free < options.buffers / 4) return;
     starved = false;
@@ -373,6 +366,17 @@ void Engine::cancel(Token token) {
   sqe->user_data = Token{.op = kOwnOp}.pack();
 }
 
+namespace {
+
+// By a system call, not through the ring: there a shutdown always goes to a kernel thread, which looks the descriptor
+// up only when it runs. By then the socket may be closed and the number another connection's, which would be shut
+// instead. It does not block, and happens once in a connection's life.
+void shut(int socket, int how) {
+  ::shutdown(socket, how);  // ENOTCONN: the peer was first
+}
+
+}  // namespace
+
 void Engine::shutdown(int socket) {
   // A parked receive has no operation that a shutdown could end.
   for (size_t i = 0; i < impl_->parked.size();) {
@@ -382,14 +386,14 @@ void Engine::shutdown(int socket) {
       i++;
     }
   }
-  impl_->start_shutdown(socket, SHUT_RDWR);
+  shut(socket, SHUT_RDWR);
 }
 
 void Engine::shutdown_send(int socket) {
-  impl_->start_shutdown(socket, SHUT_WR);
+  shut(socket, SHUT_WR);
 }
 void Engine::shutdown_receive(int socket) {
-  impl_->start_shutdown(socket, SHUT_RD);
+  shut(socket, SHUT_RD);
 }
 
 void Engine::close(int descriptor) {
