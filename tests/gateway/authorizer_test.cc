@@ -39,7 +39,8 @@ const Case kCases[] = {
     {200, "{", Verdict::unreachable},
     {200, R"({"id":")" + kId + R"("})", Verdict::unreachable},
     {200, R"({"username":"ada"})", Verdict::unreachable},
-    {200, R"({"id":"42","username":"ada"})", Verdict::unreachable},
+    {200, R"({"id":"42","username":"ada"})", Verdict::allowed},  // and then refused at the entry: no UUID
+    {200, R"({"id":"","username":"ada"})", Verdict::unreachable},
     {200, R"({"id":42,"username":"ada"})", Verdict::unreachable},
     {200, R"({"id":")" + kId + R"(","username":["ada"]})", Verdict::unreachable},
     {204, "", Verdict::unreachable},
