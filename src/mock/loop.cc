@@ -180,7 +180,7 @@ void Loop::close_now(uint32_t index) {
     if (!connection.answer.admin) active_count_--, broken_off_++;
   }
   connection.state = Connection::State::closing;
-  engine_.shutdown(connection.socket);
+  if (connection.receiving || connection.sending) engine_.shutdown(connection.socket);
   release_if_done(index);
 }
 

@@ -300,14 +300,17 @@ void Loop::pump(uint32_t index) {
   if (!answer.active || !answer.stream) return;
   const Plan& plan = answer.plan;
   const uint64_t now = plan.gap_ns > 0 ? monotonic_ns() : 0;
+  bool stepped = false;
   while (answer.next_event < answer.stream->size() && !answer.cut_off) {
     if (connection.out.size() >= kPendingMax) return;  // on_send() comes back
     if (plan.step) {
-      if (step_credits_ == 0) {
-        if (!connection.waits_for_step) step_waiters_.push_back({0, index, connection.generation});
+      if (connection.waits_for_step) return;
+      if (step_credits_ == 0 || stepped) {  // one event, then it is the next stream's turn
         connection.waits_for_step = true;
+        step_waiters_.push_back({0, index, connection.generation});
         return;
       }
+      stepped = true;
       step_credits_--;
     } else if (plan.gap_ns > 0) {
       if (answer.due_ns == 0) answer.due_ns = now;

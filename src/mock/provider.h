@@ -8,7 +8,7 @@
 //   GET  /__mock/state      {"connections":…,"streams":…,"requests":…,"broken_off":…}
 //   GET  /__mock/requests   what was seen, one JSON object per line, oldest first
 //   POST /__mock/script     answers for the next requests, in order (plan.h)
-//   POST /__mock/next?n=1   lets so many events of step-wise streams go
+//   POST /__mock/next?n=1   lets so many events of step-wise streams go, one of each in turn
 //   POST /__mock/reset      forgets requests, scripts and steps
 #pragma once
 
