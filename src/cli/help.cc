@@ -35,11 +35,11 @@ constexpr std::string_view kServe = R"(Run the gateway until SIGTERM or SIGINT; 
 
 Usage: weir serve [--config FILE] [OPTIONS]
 
-Every flag is the twin of a key in the file and wins over it. Sizes: 64KiB, 32MiB. Times: 250ms, 30s, 5m.
+Every flag is the twin of a key in the file and wins over it. Sizes: 64KiB. Times: 250ms, 30s, 5m.
 
-  --config FILE            default: none; four providers, keys from ANTHROPIC_API_KEY and OPENAI_API_KEY
+  --config FILE            none: four providers, keys from ANTHROPIC_API_KEY and OPENAI_API_KEY
   --set KEY=VALUE          any key: --set provider.openai.base_url=http://127.0.0.1:9900/v1
-  --listen [NAME=]ADDRESS  instead of the file's listeners; repeatable. Default: public=127.0.0.1:4001
+  --listen [NAME=]ADDRESS  instead of the file's; repeatable. Default: public=127.0.0.1:4001
   --data-dir DIR           weir.db (tokens and records) and the journal. Default: ./weir-data
   --node NAME              this node in the records. Default: the host's name
 Workers
@@ -49,17 +49,17 @@ Workers
   --buffers N              receive buffers of a worker (512)
   --buffer-size SIZE       of one (4KiB)
 Limits
-  --max-body SIZE          of a request body (32MiB)         --max-head SIZE     of a request head (64KiB)
-  --connections N          of clients, all workers (20000)   --dns-ttl TIME      of a resolved name (30s)
+  --max-body SIZE          of a request body (32MiB)    --max-head SIZE        of a head (64KiB)
+  --connections N          of all clients (20000)       --dns-ttl TIME         of a name (30s)
 Timeouts
-  --head-timeout TIME      for a request head (30s)          --body-timeout TIME      in a body, no byte (60s)
-  --idle-timeout TIME      between requests (120s)           --handshake-timeout TIME TLS (10s)
-  --connect-timeout TIME   to one address (10s)              --answer-timeout TIME    first byte (600s)
-  --stream-timeout TIME    in an answer, no byte (300s)      --send-timeout TIME      client reads nothing (60s)
-  --upstream-idle TIME     pooled connections (60s)          --drain-timeout TIME     at the end (30s)
+  --head-timeout TIME      for a request head (30s)     --body-timeout TIME    a silent body (60s)
+  --idle-timeout TIME      between requests (120s)      --handshake-timeout TIME  TLS (10s)
+  --connect-timeout TIME   to one address (10s)         --answer-timeout TIME  first byte (600s)
+  --stream-timeout TIME    a silent answer (300s)       --send-timeout TIME    a deaf client (60s)
+  --upstream-idle TIME     pooled connections (60s)     --drain-timeout TIME   at the end (30s)
 Journal and log
-  --journal-size SIZE      of each worker (64MiB)            --journal-sync off|TIME  to the disk (off)
-  --log-format text|json   on standard error (text)          --log-level LEVEL        debug|info|warn|error
+  --journal-size SIZE      of each worker (64MiB)       --journal-sync off|TIME  to disk (off)
+  --log-format text|json   on standard error (text)     --log-level LEVEL      debug|info|warn|error
 )";
 
 constexpr std::string_view kDemo =
@@ -82,25 +82,27 @@ constexpr std::string_view kMock =
 
 Usage: weir mock [OPTIONS]
 
-No model and no key: fixed text at the pace you ask for. Put it behind a gateway as base_url (OpenAI's with /v1).
+No model and no key: fixed text at the pace you ask for. Its address is a provider's base_url
+(OpenAI's with /v1).
 
-  --listen ADDRESS    default: 127.0.0.1:9900; port 0 takes a free one. The address is printed when it is ready
+  --listen ADDRESS    default: 127.0.0.1:9900; port 0 takes a free one. Printed when it is ready
   --events N          pieces of text in an answer (24)
   --gap TIME          between two of them (30ms); 0: as fast as the client reads
   --bytes N           of text in each piece (16)
   --delay TIME        before the answer begins (0)
   --keep N            requests that /__mock/requests remembers (1000; 0 is faster)
 
-A request's own headers decide for that request: x-mock-status, -delay, -events, -gap, -bytes, -thinking, -tool,
--framing (chunked, length, close), -cut BYTES, -ending (drop, reset, hang), -step, -interim, -body.
-Control: GET /__mock/state, GET /__mock/requests, POST /__mock/script, /__mock/next?n=1, /__mock/reset.
+A request's own headers decide for that request: x-mock-status, -delay, -events, -gap, -bytes,
+-thinking, -tool, -framing (chunked, length, close), -cut BYTES, -ending (drop, reset, hang),
+-step, -interim, -body.
+Control: GET /__mock/state and /__mock/requests, POST /__mock/script, /__mock/next, /__mock/reset.
 )";
 
 constexpr std::string_view kKey = R"(The gateway tokens that users call with (the `store` authorizer).
 
-Usage: weir key add --user NAME [OPTIONS]     make a token; it is printed once, alone on standard output
-       weir key list [--json]                 all of them, without the tokens
-       weir key revoke ID                     end one, in force within a second; the first characters of an ID do
+Usage: weir key add --user NAME [OPTIONS]   make a token; it is printed once, on standard output
+       weir key list [--json]               all of them, without the tokens
+       weir key revoke ID                   end one within a second; an ID's first characters do
 
   --data-dir DIR, --config FILE, --set KEY=VALUE   where weir.db is, as for `weir serve`
 )";
@@ -111,7 +113,7 @@ constexpr std::string_view kKeyAdd =
 Usage: weir key add --user NAME [OPTIONS]
 
   --user NAME      who calls with it; stands in every record
-  --id UUID        the user's id (initiator_id). Default: that of the user's earlier keys, else a new one
+  --id UUID        the user's id (initiator_id). Default: that of earlier keys, else a new one
   --expires TIME   from now: 30d, 12h. Default: never
   --data-dir DIR, --config FILE, --set KEY=VALUE   where weir.db is, as for `weir serve`
 )";
@@ -123,7 +125,8 @@ Usage: weir log [OPTIONS]
 
   --user NAME              a username or an initiator id
   --provider NAME          --model NAME            --session ID
-  --outcome OUTCOME        completed, upstream_error, client_disconnected, gateway_error, interrupted
+  --outcome OUTCOME        completed, upstream_error, client_disconnected, gateway_error,
+                           interrupted
   --credential-kind KIND   centralized, personal_api_key, subscription
   --since TIME             2026-11-22, 2026-11-22T10:00:00Z, or how long ago: 1h, 30m, 7d
   --until TIME             the same
@@ -148,7 +151,8 @@ constexpr std::string_view kCheck = R"(Whether a configuration can be used: keys
 
 Usage: weir check --config FILE [OPTIONS]
 
-Every mistake is printed with its file and line. Exit status 0: good; 2: not. All options of `weir serve` are taken.
+Every mistake is printed with its file and line. Exit status 0: good; 2: not.
+All options of `weir serve` are taken.
 )";
 
 constexpr std::string_view kVersion = R"(The version, the commit it was built from, and what this kernel offers.

@@ -28,6 +28,7 @@ int run_serve(const Arguments& arguments) {
     notify_ready();
     return again;
   };
+  options.on_draining = [] { notify_service("STOPPING=1"); };
   auto server = server::Server::start(std::move(options), log);
   if (!server) {
     log.flush();
@@ -39,9 +40,7 @@ int run_serve(const Arguments& arguments) {
     print_line(fmt::format("listening name={} address={}", listener.name, listener.address));
   }
   notify_ready();
-  const int exit_code = (*server)->run();
-  notify_service("STOPPING=1");
-  return exit_code;
+  return (*server)->run();
 }
 
 }  // namespace weir::cli

@@ -437,6 +437,7 @@ int Server::run() {
     if ((watched[1].revents & POLLIN) != 0) stopping = true;
     if (!stopping) self.refresh_tokens();
   }
+  if (self.options.on_draining) self.options.on_draining();
   self.log->info("draining: no new exchanges; running ones may finish",
                  {{"timeout", std::string_view(format_duration(self.config().timeouts.drain))}});
   self.drain(self.config().timeouts.drain);

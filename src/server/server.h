@@ -18,6 +18,7 @@ struct ServerOptions {
   gateway::Config config;                           // checked by check_config()
   std::function<Result<gateway::Config>()> reload;  // on SIGHUP: reads the file again and lays the flags over it
   record::OnEnded on_ended;                         // may be empty
+  std::function<void()> on_draining;  // may be empty: a stop was asked for; run() goes on until it is done
 };
 
 class Server {
