@@ -44,6 +44,10 @@ def eventually(what, found, patience=PATIENCE):
     return value
 
 
+def now_us():
+    return time.time_ns() // 1000
+
+
 class Process:
     """A weir command that serves. `listening` maps the names of its listeners to addresses."""
 
@@ -228,6 +232,12 @@ class Weir(Process):
         """The interception once it has ended."""
         return eventually(f"the end of interception {ident}",
                           lambda: self.rows("id = ? AND ended_at IS NOT NULL", ident))[0]
+
+    def recorded_since(self, began):
+        """What started since then (µs). A last exchange is made and awaited first, for records come in order."""
+        last = ask(self.address, "POST", "/anthropic/v1/messages", bearer(self.token), MESSAGE).interception
+        self.row(last)
+        return self.rows("started_at >= ? AND id <> ?", began, last)
 
     def only_row(self):
         """Of a gateway that is the test's own."""
