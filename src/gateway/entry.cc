@@ -41,7 +41,8 @@ const wire::Header* find_api_key(const wire::RequestHead& head, std::string_view
 }
 
 // Step 2: any governance header that is not blank means BYOK and bears the gateway token.
-Refusal read_governance(const Policy& policy, const wire::RequestHead& head, Entry& entry) {
+Refusal read_governance(const Policy& policy, const HeadIndex& index, const wire::RequestHead& head, Entry& entry) {
+  if (policy.governance_names.empty() && (index.seen() & policy.governance_mask) == 0) return Refusal::none;
   for (uint32_t i = 0; i < head.header_count; ++i) {
     const wire::Header& header = head.headers[i];
     if (!policy.is_governance(header)) continue;
@@ -188,7 +189,7 @@ Entry enter(const Policy& policy, const Origin& origin, const wire::RequestHead&
     entry.shape = shape_of(entry.route);
   }
 
-  entry.refusal = read_governance(policy, head, entry);
+  entry.refusal = read_governance(policy, index, head, entry);
   if (entry.refusal != Refusal::none) return entry;
   read_token(index, head, entry);
   read_delegation(origin, index, entry);

@@ -22,26 +22,31 @@ class HeadIndex {
   explicit HeadIndex(const wire::RequestHead& head) : head_(head) {
     for (uint32_t i = 0; i < head.header_count; ++i) {
       const wire::Header& header = head.headers[i];
-      if (header.id == wire::HeaderName::other || trim(header.value).empty()) continue;
+      if (header.id == wire::HeaderName::other || header.value.empty()) continue;
+      seen_ |= uint64_t{1} << std::to_underlying(header.id);
       uint8_t& place = places_[std::to_underlying(header.id)];
       if (place == 0) place = static_cast<uint8_t>(i + 1);
     }
   }
 
+  // One bit for each name that is there and not blank.
+  uint64_t seen() const { return seen_; }
   // Null if there is none that is not blank.
   const wire::Header* find(wire::HeaderName name) const {
     const uint8_t place = places_[std::to_underlying(name)];
     return place == 0 ? nullptr : &head_.headers[place - 1u];
   }
-  // Trimmed; empty if there is none.
+  // Empty if there is none.
   std::string_view value(wire::HeaderName name) const {
     const wire::Header* header = find(name);
-    return header == nullptr ? std::string_view() : trim(header->value);
+    return header == nullptr ? std::string_view() : header->value;
   }
 
  private:
   static_assert(wire::kHeaderCountMax < 256);
+  static_assert(static_cast<unsigned>(wire::HeaderName::count) <= 64);
   const wire::RequestHead& head_;
+  uint64_t seen_ = 0;
   std::array<uint8_t, static_cast<size_t>(wire::HeaderName::count)> places_{};  // index + 1; 0: none
 };
 

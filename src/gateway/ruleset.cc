@@ -83,7 +83,8 @@ void NameSet::add(std::string_view pattern) {
   const bool prefix = pattern.ends_with('*');
   if (!prefix && wire::header_name(pattern) != wire::HeaderName::other) return;
   const std::string_view name = prefix ? pattern.substr(0, pattern.size() - 1) : pattern;
-  initials_ |= uint32_t{1} << initial(name);
+  initials_ |= name.empty() ? UINT32_MAX : uint32_t{1} << letter(name, 0);
+  thirds_ |= name.size() < 3 ? UINT32_MAX : uint32_t{1} << letter(name, 2);
   others_.push_back({lower(name), prefix});
 }
 
@@ -91,8 +92,6 @@ bool NameSet::contains_other(std::string_view name) const {
   for (const Other& other : others_) {
     const size_t size = other.text.size();
     if (other.prefix ? name.size() < size : name.size() != size) continue;
-    // Most names that get here begin alike ("x-stainless-…", "x-weir-…"): the third letter tells them apart.
-    if (size > 2 && lower(name[2]) != other.text[2]) continue;
     if (wire::equals_ignoring_case(name.substr(0, size), other.text)) return true;
   }
   return false;

@@ -153,6 +153,8 @@ class HeaderMarks {
 void mark_connection_named(std::span<const Header> headers, const Header* kept, HeaderMarks& marks) {
   for (const Header& header : headers) {
     if (header.id != HeaderName::connection) continue;
+    // What nearly every client sends; `Keep-Alive` itself is stripped by name.
+    if (header.value == "keep-alive") continue;
     wire::for_each_token(header.value, [&](std::string_view token) {
       for (size_t i = 0; i < headers.size(); ++i) {
         const std::string_view name = headers[i].name;
