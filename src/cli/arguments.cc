@@ -57,9 +57,15 @@ CLI::App& add_command(CLI::App& parent, const std::string& name, const std::stri
 
 // A repeatable flag that becomes a setting of `into`.
 void add_twin(CLI::App& command, std::vector<Setting>& into, std::string_view flag, std::string_view key) {
-  command.add_option_function<std::string>(std::string(flag), [&into, flag, key](const std::string& value) {
-    into.push_back({std::string(key), value, std::string(flag)});
-  });
+  // Given twice, the last one counts, as the settings are laid over each other in their order.
+  command
+      .add_option_function<std::vector<std::string>>(std::string(flag),
+                                                     [&into, flag, key](const std::vector<std::string>& values) {
+                                                       for (const std::string& value : values) {
+                                                         into.push_back({std::string(key), value, std::string(flag)});
+                                                       }
+                                                     })
+      ->allow_extra_args(false);
 }
 
 // Where the configuration comes from: for commands that only need its data_dir too.

@@ -133,6 +133,7 @@ def test_a_provider_that_gives_no_answer_is_502(gateway, mock, ending):
 
 
 def test_a_provider_that_is_silent_is_504(start, mock):
+    of_others = mock.state()["connections"]
     gateway = start(configuration(mock.port, extra='[timeouts]\nanswer = "300ms"'))
     token = gateway.add_key()
     answer = ask(gateway.address, "POST", ANTHROPIC, bearer(token) + [("x-mock-ending", "hang")], MESSAGE)
@@ -140,7 +141,7 @@ def test_a_provider_that_is_silent_is_504(start, mock):
     check_shape(answer, "anthropic", "timeout_error", "")
     row = gateway.row(answer.interception)
     assert (row["outcome"], row["error_type"]) == ("upstream_error", "timeout")
-    eventually("the provider's connection is closed", lambda: mock.state()["connections"] == 0)
+    eventually("the provider's connection is closed", lambda: mock.state()["connections"] <= of_others)
 
 
 def test_an_answer_that_is_not_http_is_502(start):

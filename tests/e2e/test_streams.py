@@ -33,9 +33,10 @@ def test_a_client_that_leaves_ends_the_provider_s_work(gateway, mock):
     assert stream(client, gateway.token, ("x-mock-step", "1")) == 200
     mock.next()
     assert b"message_start" in client.chunk()
-    assert mock.state()["streams"] == 1
+    state = mock.state()  # other gateways keep idle connections to the same mock
+    assert state["streams"] == 1
     client.close()
-    eventually("the provider's connection is closed", lambda: mock.state()["connections"] == 0, patience=1)
+    eventually("the provider's connection is closed", lambda: mock.state()["connections"] < state["connections"], patience=1)
     assert mock.state()["broken_off"] == 1
     row = eventually("the record", lambda: gateway.rows("ended_at IS NOT NULL AND outcome = 'client_disconnected'"))[-1]
     assert row["upstream_status"] == 200
@@ -45,8 +46,9 @@ def test_a_client_that_leaves_before_the_answer_ends_it_too(gateway, mock):
     client = Client(gateway.address)
     client.send(request("POST", ANTHROPIC, bearer(gateway.token) + [("x-mock-ending", "hang")], MESSAGE_STREAM))
     eventually("the request is there", lambda: mock.state()["requests"] == 1)
+    before = mock.state()["connections"]
     client.close()
-    eventually("the provider's connection is closed", lambda: mock.state()["connections"] == 0, patience=1)
+    eventually("the provider's connection is closed", lambda: mock.state()["connections"] < before, patience=1)
 
 
 def test_a_slow_client_does_not_grow_memory(start, mock):
@@ -74,7 +76,7 @@ def test_a_client_that_never_reads_is_given_up(start, mock):
     token = gateway.add_key()
     with Client(gateway.address, receive_buffer=4096) as client:
         assert stream(client, token, ("x-mock-events", "100000"), ("x-mock-bytes", "4000")) == 200
-        eventually("the provider's connection is closed", lambda: mock.state()["connections"] == 0)
+        eventually("the provider's connection is closed", lambda: mock.state()["streams"] == 0)
 
 
 class Streams:
