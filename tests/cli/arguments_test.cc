@@ -61,13 +61,14 @@ TEST_CASE("arguments: each command is told apart") {
   CHECK(arguments({"--version"}).command == Command::version);
 }
 
-TEST_CASE("arguments: a flag becomes the setting of its key, in the order of the command line") {
+TEST_CASE("arguments: a flag becomes the setting of its key, and given twice the last one counts") {
   const Arguments read = arguments(
       {"serve", "--max-body", "1MiB", "--set", "provider.openai.base_url=http://a/v1?x=1", "--max-body", "2MiB"});
   REQUIRE(read.settings.size() == 3);
-  CHECK(read.settings[0].key == "limits.max_body");
-  CHECK(read.settings[0].flag == "--max-body");
   const auto find = [&](std::string_view key) { return std::ranges::find(read.settings, key, &Setting::key); };
+  CHECK(find("limits.max_body")->flag == "--max-body");
+  CHECK(find("limits.max_body")->value == "1MiB");
+  CHECK(std::next(find("limits.max_body"))->value == "2MiB");
   CHECK(find("provider.openai.base_url")->value == "http://a/v1?x=1");
 }
 
