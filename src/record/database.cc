@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <iterator>
@@ -16,6 +17,9 @@
 namespace weir::record {
 
 namespace {
+
+// Larger than SQLite's 4 KiB: a prompt of 64 KiB is then 4 pages, not 16, each with a checksum and two system calls.
+constexpr int kPageSize = 16384;
 
 // What a person can do about it, for the errors that a person can do something about.
 std::string_view advice(int code) {
@@ -45,19 +49,28 @@ std::unexpected<DatabaseError> error_of(sqlite3* handle, int result, const std::
   return std::unexpected(DatabaseError{code, fmt::format("{}: {}{}", path, text, advice(code)), false});
 }
 
+template <size_t size>
+bool is_ascii(const char* bytes) {
+  std::array<uint64_t, size / 8> words;
+  std::memcpy(words.data(), bytes, size);
+  uint64_t all = 0;
+  for (const uint64_t word : words) all |= word;
+  return (all & 0x8080808080808080) == 0;
+}
+
 }  // namespace
 
 bool is_valid_utf8(std::string_view text) {
   size_t at = 0;
   while (at < text.size()) {
-    // Nearly all texts are ASCII: eight bytes at a time.
-    uint64_t word;
-    if (text.size() - at >= sizeof word) {
-      std::memcpy(&word, text.data() + at, sizeof word);
-      if ((word & 0x8080808080808080) == 0) {
-        at += sizeof word;
-        continue;
-      }
+    // Nearly all texts are ASCII: many bytes at a time.
+    if (text.size() - at >= 64 && is_ascii<64>(text.data() + at)) {
+      at += 64;
+      continue;
+    }
+    if (text.size() - at >= 8 && is_ascii<8>(text.data() + at)) {
+      at += 8;
+      continue;
     }
     const size_t size = code_point_size(text.substr(at));
     if (size == 0) return false;
@@ -171,8 +184,9 @@ DbResult<> Database::configure(const Options& options) {
   // WAL: readers (weir log) and the writer do not wait for each other. NORMAL: a commit survives the death of the
   // process; the last ones before a power cut may be lost, never the database.
   const std::string pragmas = fmt::format(
-      "PRAGMA journal_mode=WAL; PRAGMA synchronous={}; PRAGMA cache_size=-{}; PRAGMA wal_autocheckpoint={};",
-      options.durable_commits ? "FULL" : "NORMAL", options.cache_kib, options.checkpoint_pages);
+      "PRAGMA page_size={}; PRAGMA journal_mode=WAL; PRAGMA synchronous={}; PRAGMA cache_size=-{}; PRAGMA "
+      "wal_autocheckpoint={};",
+      kPageSize, options.durable_commits ? "FULL" : "NORMAL", options.cache_kib, options.checkpoint_pages);
   return execute(pragmas.c_str());
 }
 

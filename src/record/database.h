@@ -56,7 +56,7 @@ class Database {
     int busy_timeout_ms = 1000;
     bool durable_commits = false;  // synchronous=FULL: a commit survives a power cut
     int cache_kib = 2048;
-    int checkpoint_pages = 1000;
+    int checkpoint_pages = 250;
   };
 
   // Opens, or creates (0600) the file, and brings its schema up to date. Statements must not outlive the database.

@@ -15,7 +15,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <string_view>
+#include <cstring>
 #include <type_traits>
 
 #include "record/crc32c.h"
@@ -80,8 +80,10 @@ inline uint32_t record_seed(uint64_t journal_id) {
 }
 
 inline uint32_t record_checksum(uint32_t seed, const char* record, size_t size) {
-  constexpr size_t skipped = offsetof(RecordHeader, type);
-  return crc32c(seed, record + skipped, size - skipped);
+  uint32_t kind;  // type and words, which share their 8 bytes with the checksum
+  std::memcpy(&kind, record + offsetof(RecordHeader, type), sizeof kind);
+  constexpr size_t skipped = offsetof(RecordHeader, position);
+  return crc32c_lanes(crc32c(seed, &kind, sizeof kind), record + skipped, size - skipped);
 }
 
 }  // namespace weir::record

@@ -33,10 +33,9 @@ Result<char*> map_file(int descriptor, uint64_t size, const std::string& path) {
   void* const reserved = mmap(nullptr, mapping_size(size), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (reserved == MAP_FAILED) return fail("{}: no address space for the journal: {}", path, reason(errno));
   char* const base = static_cast<char*>(reserved);
-  void* const file =
-      mmap(base, kHeaderSize + size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED | MAP_POPULATE, descriptor, 0);
-  void* const front = mmap(base + kHeaderSize + size, kRecordSizeMax, PROT_READ | PROT_WRITE,
-                           MAP_SHARED | MAP_FIXED | MAP_POPULATE, descriptor, kHeaderSize);
+  void* const file = mmap(base, kHeaderSize + size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, descriptor, 0);
+  void* const front = mmap(base + kHeaderSize + size, kRecordSizeMax, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                           descriptor, kHeaderSize);
   if (file == MAP_FAILED || front == MAP_FAILED) {
     const int error = errno;
     munmap(reserved, mapping_size(size));
@@ -99,7 +98,7 @@ Result<std::unique_ptr<Journal>> Journal::create(const std::string& path, uint64
 }
 
 Result<> Journal::format(uint32_t worker_index) {
-  // MAP_POPULATE maps pages of a shared file for reading only; the first store into each would still be a fault.
+  // MAP_POPULATE would map pages of a shared file for reading only; the first store into each would still be a fault.
   volatile char* const touched = mapping_;
   for (size_t offset = 0; offset < mapping_size(size_); offset += kPageSize) touched[offset] = 0;
 
@@ -120,6 +119,11 @@ Result<> Journal::format(uint32_t worker_index) {
   std::memcpy(mapping_, &header, sizeof header);
   std::memcpy(mapping_ + kHeaderCopyOffset, &header, sizeof header);
   return {};
+}
+
+void Journal::prefault(uint64_t from, uint64_t size) {
+  const uint64_t first = (from & (size_ - 1)) & ~uint64_t{kPageSize - 1};
+  madvise(ring_ + first, std::min(size, size_ - first), MADV_POPULATE_WRITE);
 }
 
 Result<> Journal::sync(uint64_t from, uint64_t to) {

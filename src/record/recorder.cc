@@ -27,6 +27,8 @@ constexpr uint64_t kRetryNsMax = kNsPerSecond;
 // some tens of milliseconds.
 constexpr uint64_t kBatchBytes = 2ull << 20;
 constexpr size_t kBatchRecords = 8192;
+// Ahead of the writer: about what a busy worker writes until the next batch.
+constexpr uint64_t kPrefaultBytes = 1ull << 20;
 
 // A live journal and how far it is in the database.
 struct Source {
@@ -390,8 +392,10 @@ DbResult<bool> Recorder::Impl::take_batch(Source& source, uint64_t& position) {
 
 void Recorder::Impl::after_commit(std::span<const uint64_t> positions) {
   for (size_t i = 0; i < sources.size(); ++i) {
+    if (sources[i].position == positions[i]) continue;
     sources[i].position = positions[i];
     sources[i].journal->release_to(positions[i]);
+    sources[i].journal->prefault(positions[i], kPrefaultBytes);
   }
   tell_oddities();
   if (sink.ended().empty()) return;

@@ -39,7 +39,7 @@ constexpr std::array<const char*, 7> kStatements = {
 };
 
 // Enough that a checkpoint, which waits for the disk, comes once in many batches.
-constexpr int kCheckpointPages = 8192;
+constexpr int kCheckpointPages = 2048;
 constexpr int kCacheKib = 65536;
 // Short: while the database is locked the recorder must still hear that it is to stop.
 constexpr int kBusyTimeoutMs = 100;
