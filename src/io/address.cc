@@ -104,7 +104,6 @@ Address address_from(const sockaddr* address, socklen_t size) {
 }
 
 Result<Address> parse_address(std::string_view text) {
-  Address out;
   if (text.starts_with("unix:")) {
     const std::string_view path = text.substr(5);
     sockaddr_un unix_address{};

@@ -111,7 +111,7 @@ class Engine {
   void shutdown(int socket);
   void shutdown_send(int socket);     // FIN only
   void shutdown_receive(int socket);  // a pending receive ends as if the peer had; nothing is sent
-  void close(int descriptor);      // no completion of its own
+  void close(int descriptor);         // no completion of its own
 
   // Submits what was started, waits until something completed or `timeout_ns` is over (0: does not wait), and fills
   // `out`. Reads the clock once.

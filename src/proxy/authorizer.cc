@@ -12,7 +12,7 @@ namespace {
 constexpr uint64_t kAllowedNs = 60 * kNsPerSecond;
 constexpr uint64_t kRefusedNs = 5 * kNsPerSecond;
 // More than that is no answer about one user.
-constexpr size_t kAnswerMax = 256 * 1024;
+constexpr size_t kAnswerMax = 256u << 10;
 
 size_t slot_of(const Digest& key, size_t count) {
   uint64_t first = 0;

@@ -14,9 +14,9 @@ namespace weir::proxy {
 namespace {
 
 // A refused request's body up to this size is read and thrown away so that the connection can go on; beyond, it ends.
-constexpr uint64_t kDiscardMax = 256 * 1024;
+constexpr uint64_t kDiscardMax = 256u << 10;
 // Pipelined bytes that wait behind a running exchange; then receiving pauses.
-constexpr size_t kStashMax = 64 * 1024;
+constexpr size_t kStashMax = 64u << 10;
 // Lingering (RFC 9112 section 9.6): how long without a byte, and how long at all.
 constexpr uint64_t kLingerGapNs = 2 * kNsPerSecond;
 constexpr uint64_t kLingerMaxNs = 30 * kNsPerSecond;

@@ -15,9 +15,9 @@ namespace {
 
 // A body whose rest is at least this long is received by sized operations straight into its place; a shorter one comes
 // with the multishot receive.
-constexpr uint64_t kDirectBodyMin = 16 * 1024;
+constexpr uint64_t kDirectBodyMin = 16u << 10;
 // One sized receive: small enough that a slow upload shows progress within the body timeout.
-constexpr uint64_t kDirectBodyPart = 256 * 1024;
+constexpr uint64_t kDirectBodyPart = 256u << 10;
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 reader::RequestApi reader_api(gateway::Api api) {

@@ -14,7 +14,7 @@ namespace {
 constexpr std::string_view kLastChunk = "0\r\n\r\n";
 constexpr std::string_view kLineEnd = "\r\n";
 // An answer's head: providers send some 2 KB.
-constexpr size_t kAnswerHeadMax = 64 * 1024;
+constexpr size_t kAnswerHeadMax = 64u << 10;
 
 bool is_event_stream(const wire::ResponseHead& head) {
   const wire::Header* type = head.find(wire::HeaderName::content_type);

@@ -13,7 +13,7 @@ namespace {
 constexpr size_t kCoalesceMax = 1024;
 constexpr size_t kTailSize = 4096;
 // Plaintext that one SSL_write gets: four full records.
-constexpr size_t kEncryptMax = 64 * 1024;
+constexpr size_t kEncryptMax = 64u << 10;
 
 }  // namespace
 

@@ -34,9 +34,9 @@ class Stream {
  public:
   // Above this many bytes or segments waiting for the peer, whoever feeds the stream pauses; below the low marks it
   // goes on.
-  static constexpr uint64_t kHighBytes = 64 * 1024;
+  static constexpr uint64_t kHighBytes = 64u << 10;
   static constexpr uint32_t kHighSegments = 24;
-  static constexpr uint64_t kLowBytes = 16 * 1024;
+  static constexpr uint64_t kLowBytes = 16u << 10;
   static constexpr uint32_t kLowSegments = 8;
 
   Stream() = default;
