@@ -240,6 +240,10 @@ Result<> Server::Impl::set_up() {
   raise_descriptor_limit();
   log = sink.make_logger();
   resolver_log = sink.make_logger();
+  if (const io::KernelFeatures kernel = io::probe_kernel(); kernel.ring && !kernel.defer_taskrun) {
+    log->warn("this kernel has no deferred task work (Linux 6.1 has); weir runs without it, at some cost",
+              {{"kernel", std::string_view(kernel.kernel)}});
+  }
   worker_count = config().workers != 0 ? config().workers : usable_cores();
   auto policy = gateway::build_policy(config());
   if (!policy) return std::unexpected(policy.error());
