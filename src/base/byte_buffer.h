@@ -2,6 +2,7 @@
 // kPadding bytes of capacity are never used: simdjson may read that far past the end. Neither copied nor shared.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <memory>
@@ -15,6 +16,8 @@ namespace weir {
 class ByteBuffer {
  public:
   static constexpr size_t kPadding = 64;
+  // The least that growing takes: small appends of slowly growing sizes must not each find the memory too small.
+  static constexpr size_t kFirstGrowth = 1024 - kPadding;
 
   ByteBuffer() = default;
   ByteBuffer(ByteBuffer&& other) noexcept
@@ -54,7 +57,7 @@ class ByteBuffer {
   void append(char byte) { append(std::string_view(&byte, 1)); }
   // Room for `size` more bytes at the returned place; commit() says how many of them were written.
   char* make_room(size_t size) {
-    if (capacity_ - size_ < size) reserve(capacity_ * 2 > size_ + size ? capacity_ * 2 : size_ + size);
+    if (capacity_ - size_ < size) reserve(std::max({capacity_ * 2, size_ + size, kFirstGrowth}));
     return data_.get() + size_;
   }
   void commit(size_t size) {

@@ -4,9 +4,11 @@
 #include <pthread.h>
 
 #include <atomic>
+#include <barrier>
 #include <cstdlib>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "support/gateway.h"
 
@@ -39,23 +41,62 @@ namespace {
 
 using namespace testing;
 
-constexpr int kWarmUp = 300;
+constexpr int kTogether = 4;
+constexpr int kWarmUp = 300;  // by each of them
 constexpr int kRequests = 10000;
 
-size_t allocations_of(const Provider::Script& script, const std::string& request_bytes) {
-  Provider provider(script);
-  Gateway gateway({.upstream_port = provider.port()});
-  Socket client = gateway.connect();
-  const auto ask = [&](int count) {
-    for (int i = 0; i < count; i++) {
-      client.send(request_bytes);
-      REQUIRE(client.read_answer().complete);
+// The same answer to every request, in two parts that are split at another place each time. While `together`, it waits
+// until kTogether requests are there, and sends the second parts when every client has got its first: then the worker
+// has had as many exchanges at once, and as many answers in parts, as it can ever have later, when one client asks and
+// its next request may overtake the end of the one before.
+class SplitProvider {
+ public:
+  explicit SplitProvider(std::string answer)
+      : answer_(std::move(answer)),
+        first_(answer_.find("\r\n\r\n") + 5),
+        provider_([this](Socket& connection) { serve(connection); }) {}
+  uint16_t port() const { return provider_.port(); }
+  void first_parts_arrived() { (void)first_parts_.arrive(); }
+  void wait_for_nobody() { together_ = false; }
+
+ private:
+  void serve(Socket& connection) {
+    for (size_t count = 0; connection.read_request().complete; count++) {
+      if (together_) requests_.arrive_and_wait();
+      const size_t split = first_ + count * 7 % (answer_.size() - first_);
+      connection.send(std::string_view(answer_).substr(0, split));
+      if (together_) first_parts_.arrive_and_wait();
+      connection.send(std::string_view(answer_).substr(split));
     }
-  };
-  ask(kWarmUp);
+  }
+
+  std::string answer_;
+  size_t first_;  // a byte of the body comes with the head
+  std::barrier<> requests_{kTogether};
+  std::barrier<> first_parts_{kTogether + 1};
+  std::atomic<bool> together_{true};
+  Provider provider_;
+};
+
+// What the worker allocates while one client asks kRequests times, after kTogether have asked kWarmUp times each.
+size_t allocations_of(const std::string& answer, const std::string& request_bytes) {
+  SplitProvider provider(answer);
+  Gateway gateway({.upstream_port = provider.port()});
+  std::vector<Socket> clients(kTogether);
+  for (Socket& client : clients) client = gateway.connect();
+  for (int i = 0; i < kWarmUp; i++) {
+    for (Socket& client : clients) client.send(request_bytes);
+    for (Socket& client : clients) REQUIRE(client.readable(kPatienceMs));
+    provider.first_parts_arrived();
+    for (Socket& client : clients) REQUIRE(client.read_answer().complete);
+  }
+  provider.wait_for_nobody();
   allocations = 0;
   counting = true;
-  ask(kRequests);
+  for (int i = 0; i < kRequests; i++) {
+    clients[0].send(request_bytes);
+    REQUIRE(clients[0].read_answer().complete);
+  }
   counting = false;
   CHECK(gateway.rows(1).size() >= 1);
   return allocations;
@@ -73,15 +114,9 @@ TEST_CASE("allocations: the count sees what a worker allocates when it is cold")
 }
 
 TEST_CASE("allocations: 10,000 warm blocking requests need none") {
-  CHECK(
-      allocations_of(
-          [](Socket& connection) {
-            while (connection.read_request().complete) {
-              connection.send(json_answer(
-                  R"({"id":"r","model":"m","choices":[{"message":{"content":"hi"}}],"usage":{"prompt_tokens":3,"completion_tokens":2}})"));
-            }
-          },
-          request("/openai/v1/chat/completions", kChat)) == 0);
+  const std::string answer = json_answer(
+      R"({"id":"r","model":"m","choices":[{"message":{"content":"hi"}}],"usage":{"prompt_tokens":3,"completion_tokens":2}})");
+  CHECK(allocations_of(answer, request("/openai/v1/chat/completions", kChat)) == 0);
 }
 
 TEST_CASE("allocations: 10,000 warm streams need none") {
@@ -97,14 +132,9 @@ TEST_CASE("allocations: 10,000 warm streams need none") {
   }
   const std::string answer =
       "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n" + stream + "0\r\n\r\n";
-  CHECK(
-      allocations_of(
-          [&](Socket& connection) {
-            while (connection.read_request().complete) connection.send(answer);
-          },
-          request("/anthropic/v1/messages",
-                  R"({"model":"claude","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]})")) ==
-      0);
+  const std::string body =
+      R"({"model":"claude","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]})";
+  CHECK(allocations_of(answer, request("/anthropic/v1/messages", body)) == 0);
 }
 
 }  // namespace
