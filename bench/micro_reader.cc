@@ -71,6 +71,18 @@ std::string messages_of(size_t size, size_t message_size, std::string_view text)
          R"({"role":"user","content":[{"type":"text","text":"and now?"}]}],"metadata":{"user_id":"u_session_1"}})";
 }
 
+// Definitions of tools: nothing but structure.
+std::string tools_of(size_t size) {
+  std::string body = R"({"model":"claude-sonnet-4-5","messages":[{"role":"user","content":"hi"}],"tools":[{})";
+  while (body.size() < size) {
+    body +=
+        R"(,{"name":"Read","description":"Reads a file from the disk.","input_schema":{"type":"object","properties":{)"
+        R"("file_path":{"type":"string","description":"The absolute path"},"offset":{"type":"number","minimum":0},)"
+        R"("limit":{"type":"number"}},"required":["file_path"],"additionalProperties":false}})";
+  }
+  return body + "]}";
+}
+
 void measure_request(std::string_view name, const std::string& text) {
   ByteBuffer body;
   body.append(text);
@@ -199,6 +211,7 @@ int main(int argc, char** argv) {
   measure_request("request 100 KB, code", messages_of(100000, 2000, kCode));
   measure_request("request 100 KB, Chinese", messages_of(100000, 2000, kChinese));
   measure_request("request 100 KB, tiny messages", messages_of(100000, 10, "word "));
+  measure_request("request 100 KB, tools", tools_of(100000));
   measure_request("request 3 MB, one prompt", messages_of(3000000, 3000000, kCode));
   measure_events();
   measure_scanner();

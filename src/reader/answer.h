@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "reader/request.h"
+#include "reader/skeleton.h"
 
 namespace weir::reader {
 
@@ -96,11 +97,13 @@ class UsageWithholder {
   // The stream has ended: what is left goes out, unless it is a whole usage chunk without its blank line.
   void finish(ByteBuffer& out);
   // Bytes held at this moment, for the worker's budget.
-  size_t memory() const { return pending_.capacity(); }
+  size_t memory() const { return pending_.capacity() + passed_.memory(); }
 
  private:
+  bool is_withheld(std::string_view event_bytes);
   void pass_on(ByteBuffer& out);
 
+  Skeleton passed_;       // what most events look like, with their framing
   ByteBuffer pending_;    // an event that is not whole; while passing_, the last two bytes that were passed on
   size_t scanned_ = 0;    // of pending_, for line ends
   bool passing_ = false;  // the event is too long to be held

@@ -8,12 +8,10 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "base/assert.h"
-
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
+#include "reader/json_scan.h"
 
 namespace weir::reader {
 namespace {
@@ -27,6 +25,10 @@ constexpr const char* kBadLiteral = "invalid literal";
 constexpr const char* kBadUtf8 = "invalid UTF-8";
 constexpr const char* kTrailing = "unexpected bytes after the value";
 
+bool is_space(char c) {
+  return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
@@ -38,50 +40,48 @@ int hex_digit(char c) {
   return -1;
 }
 
+constexpr std::array<JsonKind, 256> make_kinds() {
+  std::array<JsonKind, 256> kinds{};
+  kinds['{'] = JsonKind::object;
+  kinds['['] = JsonKind::array;
+  kinds['"'] = JsonKind::string;
+  kinds['t'] = JsonKind::boolean_true;
+  kinds['f'] = JsonKind::boolean_false;
+  kinds['n'] = JsonKind::null;
+  kinds['-'] = JsonKind::number;
+  for (char digit = '0'; digit <= '9'; ++digit) kinds[static_cast<size_t>(digit)] = JsonKind::number;
+  return kinds;
+}
+constexpr std::array<JsonKind, 256> kKinds = make_kinds();
+
 JsonKind kind_of(char first) {
-  switch (first) {
-    case '{':
-      return JsonKind::object;
-    case '[':
-      return JsonKind::array;
+  return kKinds[static_cast<unsigned char>(first)];
+}
+
+const SkipContent skip_content = best_skip_content();
+
+// The place after the escape whose backslash is at `at`; null if it is wrong, at `wrong` (`end` if it ends early).
+const char* escape_end(const char* at, const char* end, const char*& wrong) {
+  wrong = at + 1;
+  if (wrong == end) return nullptr;
+  switch (*wrong) {
     case '"':
-      return JsonKind::string;
-    case 't':
-      return JsonKind::boolean_true;
+    case '\\':
+    case '/':
+    case 'b':
     case 'f':
-      return JsonKind::boolean_false;
     case 'n':
-      return JsonKind::null;
+    case 'r':
+    case 't':
+      return at + 2;
+    case 'u':
+      for (++wrong; wrong != at + 6; ++wrong) {
+        if (wrong == end || hex_digit(*wrong) < 0) return nullptr;
+      }
+      return wrong;
     default:
-      return first == '-' || is_digit(first) ? JsonKind::number : JsonKind::none;
+      return nullptr;
   }
-}
-
-bool ends_run(char c) {
-  return c == '"' || c == '\\' || static_cast<unsigned char>(c) < 0x20;
-}
-
-// The first byte from `at` on that a string cannot hold as it is (quote, backslash, control), or `end`.
-// Scalar sentence: while (at != end && !ends_run(*at)) ++at. With SSE2, 16 bytes a step; of `say "hi"\n....` the
-// three comparisons give ....1..11....... (the control and backslash bits joined), whose lowest bit is the place.
-inline const char* run_end(const char* at, const char* end, bool& non_ascii) {
-#if defined(__SSE2__)
-  const __m128i quote = _mm_set1_epi8('"');
-  const __m128i backslash = _mm_set1_epi8('\\');
-  const __m128i control_max = _mm_set1_epi8(0x1f);
-  while (end - at >= 16) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
-    const __m128i special = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(bytes, quote), _mm_cmpeq_epi8(bytes, backslash)),
-                                         _mm_cmpeq_epi8(_mm_min_epu8(bytes, control_max), bytes));
-    const auto mask = static_cast<unsigned>(_mm_movemask_epi8(special));
-    // May see a byte after the string: then the UTF-8 check is made for nothing, which is harmless.
-    non_ascii |= _mm_movemask_epi8(bytes) != 0;
-    if (mask != 0) return at + std::countr_zero(mask);
-    at += 16;
-  }
-#endif
-  while (at != end && !ends_run(*at)) non_ascii |= static_cast<signed char>(*at++) < 0;
-  return at;
 }
 
 // The size of the well-formed UTF-8 sequence at the front, 0 if there is none (Unicode 15, table 3-7).
@@ -163,6 +163,34 @@ bool unescape_short(std::string_view raw, char* out, size_t capacity, size_t& si
   return whole;
 }
 
+// What kind each open container is, one bit for each. Only a hostile text needs more than what is inside.
+class ContainerStack {
+ public:
+  bool empty() const { return level_ == 0; }
+  size_t level() const { return level_; }
+  void push(bool is_object) {
+    uint64_t& bits = word(level_ / 64);
+    const uint64_t bit = uint64_t{1} << (level_ % 64);
+    bits = is_object ? bits | bit : bits & ~bit;
+    ++level_;
+  }
+  void pop() { --level_; }
+  bool top_is_object() { return (word((level_ - 1) / 64) >> ((level_ - 1) % 64) & 1) != 0; }
+
+ private:
+  uint64_t& word(size_t index) {
+    if (index < near_.size()) [[likely]]
+      return near_[index];
+    index -= near_.size();
+    if (index >= far_.size()) far_.resize(far_.size() * 2 + near_.size());
+    return far_[index];
+  }
+
+  size_t level_ = 0;
+  std::array<uint64_t, 16> near_;  // written before it is read
+  std::vector<uint64_t> far_;
+};
+
 }  // namespace
 
 std::string_view JsonValue::short_text(std::span<char, 64> room) const {
@@ -180,20 +208,20 @@ bool JsonValue::is_text(std::string_view text) const {
   return raw.find('\\') != raw.npos && short_text(room) == text;
 }
 
-bool JsonReader::fail(const char* error, const char* at) {
-  if (error_ != nullptr) return false;
+const char* JsonReader::fail(const char* error, const char* at) {
+  if (error_ != nullptr) return nullptr;
   error_ = error;
   p_ = at;
-  if (non_ascii_) check_utf8();
-  return false;
+  if (non_ascii_) find_bad_utf8();
+  return nullptr;
 }
 
-bool JsonReader::fail_here() {
-  return fail(p_ == end_ ? kEndsEarly : kUnexpected, p_);
+const char* JsonReader::fail_at(const char* at) {
+  return fail(at == end_ ? kEndsEarly : kUnexpected, at);
 }
 
 // Bad UTF-8 before the place of another failure comes first.
-void JsonReader::check_utf8() {
+void JsonReader::find_bad_utf8() {
   const char* at = begin_;
   while (at < p_) {
     const size_t size = utf8_sequence(reinterpret_cast<const unsigned char*>(at), static_cast<size_t>(end_ - at));
@@ -206,271 +234,216 @@ void JsonReader::check_utf8() {
   }
 }
 
-// `at` is after a backslash. The place after the escape; null after a failure.
-const char* JsonReader::escape(const char* at) {
-  if (at == end_) return fail(kEndsEarly, at), nullptr;
-  switch (*at) {
-    case '"':
-    case '\\':
-    case '/':
-    case 'b':
-    case 'f':
-    case 'n':
-    case 'r':
-    case 't':
-      return at + 1;
-    case 'u':
-      for (const char* digit = at + 1; digit != at + 5; ++digit) {
-        if (digit == end_) return fail(kEndsEarly, digit), nullptr;
-        if (hex_digit(*digit) < 0) return fail(kBadEscape, digit), nullptr;
-      }
-      return at + 5;
-    default:
-      return fail(kBadEscape, at), nullptr;
-  }
+inline const char* JsonReader::pass_space(const char* at) const {
+  while (at != end_ && is_space(*at)) ++at;
+  return at;
 }
 
-// p_ is at the opening quote.
-bool JsonReader::string(std::string_view& raw, bool& escaped) {
-  const char* const begin = p_ + 1;
-  const char* at = begin;
-  escaped = false;
-  for (;;) {
-    at = run_end(at, end_, non_ascii_);
+// `at` is at the opening quote.
+inline const char* JsonReader::pass_string(const char* at) {
+  bool non_ascii = false;
+  const char* const close = short_string_end(at + 1, end_, non_ascii);
+  if (close == nullptr) return pass_long_string(at);
+  if (non_ascii) [[unlikely]]
+    non_ascii_ = true;
+  return close + 1;
+}
+
+const char* JsonReader::pass_long_string(const char* at) {
+  bool non_ascii = false;
+  for (++at;;) {
+    at = skip_content(at, end_, non_ascii);
+    non_ascii_ |= non_ascii;
     if (at == end_) return fail(kEndsEarly, at);
-    if (*at == '"') break;
+    if (*at == '"') return at + 1;
     if (*at != '\\') return fail(kControl, at);
-    escaped = true;
-    at = escape(at + 1);
-    if (at == nullptr) return false;
+    // Escapes of code points come in runs.
+    while (at != end_ && *at == '\\') {
+      const char* wrong;
+      at = escape_end(at, end_, wrong);
+      if (at == nullptr) return fail(wrong == end_ ? kEndsEarly : kBadEscape, wrong);
+    }
   }
-  raw = {begin, static_cast<size_t>(at - begin)};
-  p_ = at + 1;
-  return true;
 }
 
-bool JsonReader::number() {
-  const char* at = p_;
-  const auto digits = [&] {
-    if (at == end_) return fail(kEndsEarly, at);
-    if (!is_digit(*at)) return fail(kBadNumber, at);
-    while (at != end_ && is_digit(*at)) ++at;
-    return true;
+const char* JsonReader::pass_number(const char* at) {
+  const auto pass_digits = [this](const char* from) {
+    if (from == end_) return fail(kEndsEarly, from);
+    if (!is_digit(*from)) return fail(kBadNumber, from);
+    while (from != end_ && is_digit(*from)) ++from;
+    return from;
   };
   if (*at == '-') ++at;
   if (at != end_ && *at == '0') {
     ++at;
     if (at != end_ && is_digit(*at)) return fail(kBadNumber, at);
-  } else if (!digits()) {
-    return false;
+  } else {
+    at = pass_digits(at);
   }
-  if (at != end_ && *at == '.') {
-    ++at;
-    if (!digits()) return false;
-  }
-  if (at != end_ && (*at == 'e' || *at == 'E')) {
+  if (at != nullptr && at != end_ && *at == '.') at = pass_digits(at + 1);
+  if (at != nullptr && at != end_ && (*at == 'e' || *at == 'E')) {
     ++at;
     if (at != end_ && (*at == '+' || *at == '-')) ++at;
-    if (!digits()) return false;
+    at = pass_digits(at);
   }
-  p_ = at;
-  return true;
+  return at;
 }
 
-bool JsonReader::literal(std::string_view word) {
-  const std::string_view rest(p_, static_cast<size_t>(end_ - p_));
-  if (rest.starts_with(word)) {
-    p_ += word.size();
-    return true;
-  }
-  const size_t same =
-      static_cast<size_t>(std::mismatch(rest.begin(), rest.end(), word.begin(), word.end()).first - rest.begin());
-  return fail(same == rest.size() ? kEndsEarly : kBadLiteral, p_ + same);
+const char* JsonReader::pass_literal(const char* at, std::string_view word) {
+  const std::string_view rest(at, static_cast<size_t>(end_ - at));
+  if (rest.starts_with(word)) return at + word.size();
+  while (at != end_ && *at == word[static_cast<size_t>(at - rest.data())]) ++at;
+  return fail(at == end_ ? kEndsEarly : kBadLiteral, at);
 }
 
-bool JsonReader::scalar(JsonKind kind) {
+inline const char* JsonReader::pass_scalar(const char* at, JsonKind kind) {
   switch (kind) {
-    case JsonKind::string: {
-      std::string_view raw;
-      bool escaped = false;
-      return string(raw, escaped);
-    }
+    case JsonKind::string:
+      return pass_string(at);
     case JsonKind::number:
-      return number();
+      return pass_number(at);
     case JsonKind::boolean_true:
-      return literal("true");
+      return pass_literal(at, "true");
     case JsonKind::boolean_false:
-      return literal("false");
+      return pass_literal(at, "false");
     case JsonKind::null:
-      return literal("null");
+      return pass_literal(at, "null");
     case JsonKind::none:
     case JsonKind::object:
     case JsonKind::array:
       break;
   }
-  return fail_here();
+  return fail_at(at);
 }
 
-bool JsonReader::key_and_colon(std::string_view& raw, bool& escaped) {
-  if (p_ == end_ || *p_ != '"') return fail_here();
-  if (!string(raw, escaped)) return false;
-  if (p_ != end_ && *p_ == ':') {
-    ++p_;
-    return true;
-  }
-  skip_space();
-  if (p_ == end_ || *p_ != ':') return fail_here();
-  ++p_;
-  return true;
+inline const char* JsonReader::pass_colon(const char* at) {
+  at = pass_space(at);
+  return at != end_ && *at == ':' ? at + 1 : fail_at(at);
 }
 
-bool JsonReader::descend() {
-  if (++depth_ > kNestingMax) too_deep_ = true;
-  return true;
-}
-
-// Takes a container whole. What kind each open one is stands in a bit (1 for an object); only a hostile text needs more
-// than the words on the stack.
-bool JsonReader::skip_container() {
-  std::array<uint64_t, 16> near_bits{};
-  std::vector<uint64_t> far_bits;
-  size_t level = 0;
-  const auto word = [&](size_t index) -> uint64_t& {
-    if (index < near_bits.size()) return near_bits[index];
-    if (index - near_bits.size() >= far_bits.size()) far_bits.resize(far_bits.size() * 2 + 16);
-    return far_bits[index - near_bits.size()];
-  };
-  const size_t depth_outside = depth_;
+// `at` is at the opening bracket.
+const char* JsonReader::pass_container(const char* at) {
+  ContainerStack open;
   bool in_object = false;
-  std::string_view raw;
-  bool escaped = false;
   for (;;) {
     // At the start of a value.
-    skip_space();
-    if (p_ == end_) return fail_here();
-    const JsonKind kind = kind_of(*p_);
-    bool opened = false;
-    if (kind == JsonKind::object || kind == JsonKind::array) {
+    at = pass_space(at);
+    if (at == end_) return fail_at(at);
+    const JsonKind kind = kind_of(*at);
+    const bool opened = kind == JsonKind::object || kind == JsonKind::array;
+    if (opened) {
       in_object = kind == JsonKind::object;
-      uint64_t& bits = word(level / 64);
-      const uint64_t bit = uint64_t{1} << (level % 64);
-      bits = in_object ? bits | bit : bits & ~bit;
-      ++level;
-      ++p_;
-      descend();
-      opened = true;
-    } else if (!scalar(kind)) {
-      return false;
+      open.push(in_object);
+      if (depth_ + open.level() > kNestingMax) too_deep_ = true;
+      at = pass_space(at + 1);
+    } else {
+      at = pass_scalar(at, kind);
+      if (at == nullptr) return nullptr;
+      at = pass_space(at);
     }
-    // After a value, or just inside a container: closing brackets, then a comma or the first member or element.
-    for (;;) {
-      skip_space();
-      if (p_ == end_) return fail_here();
-      if (*p_ == (in_object ? '}' : ']')) {
-        ++p_;
-        --depth_;
-        if (--level == 0) {
-          ASSERT(depth_ == depth_outside);
-          return true;
-        }
-        in_object = (word((level - 1) / 64) >> ((level - 1) % 64) & 1) != 0;
-        opened = false;
-        continue;
-      }
-      break;
+    // Just inside a container, or after a value: closing brackets, then a comma.
+    bool after_value = !opened;
+    while (at != end_ && *at == (in_object ? '}' : ']')) {
+      ++at;
+      open.pop();
+      if (open.empty()) return at;
+      in_object = open.top_is_object();
+      at = pass_space(at);
+      after_value = true;
     }
-    if (!opened) {
-      if (*p_ != ',') return fail_here();
-      ++p_;
-      if (in_object) skip_space();
+    if (after_value) {
+      if (at == end_ || *at != ',') return fail_at(at);
+      at = pass_space(at + 1);
     }
-    if (in_object && !key_and_colon(raw, escaped)) return false;
+    if (in_object) {
+      if (at == end_ || *at != '"') return fail_at(at);
+      at = pass_string(at);
+      if (at != nullptr) at = pass_colon(at);
+      if (at == nullptr) return nullptr;
+    }
   }
 }
 
 JsonKind JsonReader::peek() {
   if (failed()) return JsonKind::none;
-  skip_space();
+  p_ = pass_space(p_);
   return p_ == end_ ? JsonKind::none : kind_of(*p_);
 }
 
 void JsonReader::enter() {
-  skip_space();
+  p_ = pass_space(p_);
   ASSERT(p_ != end_ && (*p_ == '{' || *p_ == '['));
   ++p_;
-  descend();
+  if (++depth_ > kNestingMax) too_deep_ = true;
   first_ = true;
 }
 
 bool JsonReader::next_member(std::string_view& key) {
   if (failed()) return false;
-  skip_space();
-  if (p_ == end_) return fail_here();
-  const bool first = first_;
-  first_ = false;
-  if (*p_ == '}') {
-    ++p_;
+  const char* at = pass_space(p_);
+  const bool first = std::exchange(first_, false);
+  if (at != end_ && *at == '}') {
+    p_ = at + 1;
     --depth_;
     return false;
   }
   if (!first) {
-    if (*p_ != ',') return fail_here();
-    ++p_;
-    skip_space();
+    if (at == end_ || *at != ',') return fail_at(at) != nullptr;
+    at = pass_space(at + 1);
   }
-  bool escaped = false;
-  if (!key_and_colon(key, escaped)) return false;
-  if (escaped) {
+  if (at == end_ || *at != '"') return fail_at(at) != nullptr;
+  const char* const begin = at + 1;
+  bool non_ascii = false;
+  const char* const close = short_string_end(begin, end_, non_ascii);
+  at = close != nullptr ? close + 1 : pass_long_string(at);
+  if (at == nullptr) return false;
+  non_ascii_ |= non_ascii;
+  key = {begin, static_cast<size_t>(at - begin - 1)};
+  if (close == nullptr && key.find('\\') != key.npos) {
     size_t size;
     const bool whole = unescape_short(key, key_, sizeof(key_), size);
     key = {key_, whole ? size : 0};
   }
+  at = pass_colon(at);
+  if (at == nullptr) return false;
+  p_ = at;
   return true;
 }
 
 bool JsonReader::next_element() {
   if (failed()) return false;
-  skip_space();
-  if (p_ == end_) return fail_here();
-  const bool first = first_;
-  first_ = false;
-  if (*p_ == ']') {
-    ++p_;
+  const char* const at = pass_space(p_);
+  const bool first = std::exchange(first_, false);
+  if (at != end_ && *at == ']') {
+    p_ = at + 1;
     --depth_;
     return false;
   }
-  if (first) return true;
-  if (*p_ != ',') return fail_here();
-  ++p_;
+  if (!first && (at == end_ || *at != ',')) return fail_at(at) != nullptr;
+  p_ = first ? at : at + 1;
   return true;
 }
 
 JsonValue JsonReader::value() {
-  const JsonKind kind = peek();
   if (failed()) return {};
-  const char* const begin = p_;
-  bool right = false;
-  if (kind == JsonKind::string) {
-    JsonValue found{kind, {}};
-    bool escaped = false;
-    if (!string(found.raw, escaped)) return {};
-    return found;
-  }
-  if (kind == JsonKind::object || kind == JsonKind::array) {
-    right = skip_container();
-  } else {
-    right = scalar(kind);
-  }
-  if (!right) return {};
-  return {kind, {begin, static_cast<size_t>(p_ - begin)}};
+  const char* const begin = pass_space(p_);
+  if (begin == end_) return fail_at(begin), JsonValue{};
+  const JsonKind kind = kind_of(*begin);
+  const char* const at =
+      kind == JsonKind::object || kind == JsonKind::array ? pass_container(begin) : pass_scalar(begin, kind);
+  if (at == nullptr) return {};
+  p_ = at;
+  const size_t size = static_cast<size_t>(at - begin);
+  if (kind == JsonKind::string) return {kind, {begin + 1, size - 2}};
+  return {kind, {begin, size}};
 }
 
 bool JsonReader::finish() {
   if (failed()) return false;
-  skip_space();
-  if (p_ != end_) return fail(kTrailing, p_);
+  p_ = pass_space(p_);
+  if (p_ != end_) return fail(kTrailing, p_) != nullptr;
   if (non_ascii_ && !simdjson::validate_utf8(begin_, static_cast<size_t>(end_ - begin_))) {
-    return fail(kBadUtf8, end_);  // which finds the place
+    return fail(kBadUtf8, end_) != nullptr;  // which finds the place
   }
   return true;
 }
@@ -548,21 +521,15 @@ bool is_json(std::string_view text) {
 }
 
 const char* skip_string(const char* at, const char* end, bool& non_ascii) {
+  if (const char* const close = short_string_end(at, end, non_ascii)) return close + 1;
   for (;;) {
-    at = run_end(at, end, non_ascii);
+    at = skip_content(at, end, non_ascii);
     if (at == end) return nullptr;
     if (*at == '"') return at + 1;
-    if (*at != '\\' || end - at < 2) return nullptr;
-    constexpr std::string_view simple = "\"\\/bfnrt";
-    if (simple.find(at[1]) != simple.npos) {
-      at += 2;
-      continue;
-    }
-    if (at[1] != 'u' || end - at < 6) return nullptr;
-    for (int i = 2; i < 6; ++i) {
-      if (hex_digit(at[i]) < 0) return nullptr;
-    }
-    at += 6;
+    if (*at != '\\') return nullptr;
+    const char* wrong;
+    at = escape_end(at, end, wrong);
+    if (at == nullptr) return nullptr;
   }
 }
 

@@ -51,8 +51,8 @@ class JsonReader {
   JsonKind peek();
   // REQUIRES: peek() said object (array). Takes the opening bracket; then next_member (next_element) until it is false.
   void enter();
-  // Takes the key and the colon of the next member; false once the closing brace was taken, or at a failure. The key
-  // is unescaped, and valid until the next call (an escaped one that is too long to be known to us is given as empty).
+  // Takes the key and the colon of the next member; false once the closing brace was taken, or at a failure. The key is
+  // unescaped, and valid until the next call (an escaped one that is too long to be known to us is given as empty).
   bool next_member(std::string_view& key);
   // Moves to the next element; false once the closing bracket was taken, or at a failure.
   bool next_element();
@@ -70,21 +70,21 @@ class JsonReader {
   size_t offset() const { return static_cast<size_t>(p_ - begin_); }
 
  private:
-  void skip_space() {
-    while (p_ != end_ && static_cast<unsigned char>(*p_) <= ' ' && is_space(*p_)) ++p_;
-  }
-  static bool is_space(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
-  bool fail(const char* error, const char* at);
-  bool fail_here();
-  bool string(std::string_view& raw, bool& escaped);
-  const char* escape(const char* at);
-  bool number();
-  bool literal(std::string_view word);
-  bool scalar(JsonKind kind);
-  bool skip_container();
-  bool key_and_colon(std::string_view& raw, bool& escaped);
-  bool descend();
-  void check_utf8();
+  // Each takes a place in the text and returns the place after what it passed; null after a failure. The place goes
+  // from hand to hand in a register, and into p_ only between the caller's calls.
+  const char* pass_space(const char* at) const;
+  const char* pass_string(const char* at);
+  const char* pass_long_string(const char* at);
+  const char* pass_number(const char* at);
+  const char* pass_literal(const char* at, std::string_view word);
+  const char* pass_scalar(const char* at, JsonKind kind);
+  const char* pass_colon(const char* at);
+  const char* pass_container(const char* at);
+
+  // Both are null, for the caller to return.
+  const char* fail(const char* error, const char* at);
+  const char* fail_at(const char* at);
+  void find_bad_utf8();
 
   const char* begin_;
   const char* p_;

@@ -13,23 +13,10 @@ constexpr size_t kPendingKept = size_t{16} * 1024;
 // A line end, and the carriage return after it: what may stand before the line end that makes a line blank.
 constexpr size_t kContext = 2;
 
-bool is_usage_only(std::string_view data) {
-  JsonValue choices, usage;
-  if (!read_members(data, {{"choices", &choices}, {"usage", &usage}})) return false;
-  if (!choices.is_array() || !usage.is_object()) return false;
-  JsonElements elements(choices);
+bool is_empty(const JsonValue& array) {
+  JsonElements elements(array);
   JsonValue element;
-  return !elements.next(element);
-}
-
-// Whether a whole event, or what is left of one at the end, is the chunk to withhold.
-bool is_withheld(std::string_view event_bytes) {
-  // Cheaply for most: without the word, or an escape that could hide it, there is no usage.
-  if (event_bytes.find("usage") == event_bytes.npos && event_bytes.find("\\u") == event_bytes.npos) return false;
-  wire::SseScanner scanner;
-  wire::SseEvent event;
-  const bool found = scanner.next(event_bytes, event) || scanner.finish(event);
-  return found && !event.oversized && is_usage_only(event.data);
+  return array.is_array() && !elements.next(element);
 }
 
 // The size of the first event of `bytes` with its blank line, or 0 if it is not whole. Line ends before `from` were
@@ -54,6 +41,32 @@ void UsageWithholder::reset() {
   pending_.clear();
   scanned_ = 0;
   passing_ = false;
+  passed_.reset();
+}
+
+// Whether a whole event, or what is left of one at the end, is the chunk to withhold.
+bool UsageWithholder::is_withheld(std::string_view event_bytes) {
+  if (passed_.matches(event_bytes)) return false;
+  wire::SseScanner scanner;
+  wire::SseEvent event;
+  std::string_view rest = event_bytes;
+  if (!scanner.next(rest, event) && !scanner.finish(event)) return false;
+  JsonValue choices, usage, obfuscation;
+  if (event.oversized ||
+      !read_members(event.data, {{"choices", &choices}, {"usage", &usage}, {"obfuscation", &obfuscation}})) {
+    return false;
+  }
+  if (usage.is_object()) return is_empty(choices);
+  // What decides is the kind of two members: the texts in the first choice may be what they like.
+  JsonValue choice, delta, content;
+  JsonElements elements(choices);
+  const bool in_place =
+      event.data.data() >= event_bytes.data() && event.data.data() < event_bytes.data() + event_bytes.size();
+  if (in_place && elements.next(choice) && read_members(choice, {{"delta", &delta}}) &&
+      read_members(delta, {{"content", &content}}) && content.is_string()) {
+    passed_.learn(event_bytes, {content, obfuscation});
+  }
+  return false;
 }
 
 // Gives out what is held of an event that is too long, but for the bytes that tell whether its next line is blank.

@@ -21,7 +21,7 @@ std::string block(int index, const std::string& start, const std::vector<std::st
   const std::string at = std::to_string(index);
   std::string text = event(R"({"type":"content_block_start","index":)" + at + R"(,"content_block":)" + start + "}");
   for (const std::string& delta : deltas) {
-    text += event(R"({"type":"content_block_delta","index":)" + at + R"(,"delta":)" + delta + "}");
+    text += event(joined({R"({"type":"content_block_delta","index":)", at, R"(,"delta":)", delta, "}"}));
   }
   if (stop) text += event(R"({"type":"content_block_stop","index":)" + at + "}");
   return text;
@@ -29,14 +29,19 @@ std::string block(int index, const std::string& start, const std::vector<std::st
 
 std::string tool(int index, const std::string& id, const std::vector<std::string>& deltas, bool stop = true) {
   std::vector<std::string> json;
-  for (const std::string& delta : deltas)
-    json.push_back(R"({"type":"input_json_delta","partial_json":")" + delta + "\"}");
+  json.reserve(deltas.size());
+  for (const std::string& delta : deltas) {
+    json.push_back(joined({R"({"type":"input_json_delta","partial_json":")", delta, "\"}"}));
+  }
   return block(index, R"({"type":"tool_use","id":")" + id + R"(","name":"Read","input":{}})", json, stop);
 }
 
 std::string thinking(int index, const std::vector<std::string>& deltas, bool stop = true) {
   std::vector<std::string> json;
-  for (const std::string& delta : deltas) json.push_back(R"({"type":"thinking_delta","thinking":")" + delta + "\"}");
+  json.reserve(deltas.size());
+  for (const std::string& delta : deltas) {
+    json.push_back(joined({R"({"type":"thinking_delta","thinking":")", delta, "\"}"}));
+  }
   return block(index, R"({"type":"thinking","thinking":"","signature":""})", json, stop);
 }
 
@@ -96,9 +101,9 @@ TEST_CASE("messages answer: blocks that interleave keep their own deltas, in the
 TEST_CASE("messages answer: server tools and other blocks are no tool usages") {
   for (const std::string type : {"server_tool_use", "mcp_tool_use", "web_search_tool_result", "redacted_thinking"}) {
     CAPTURE(type);
-    const std::string start = R"({"type":")" + type + R"(","id":"t","name":"n","input":{},"thinking":"x"})";
-    CHECK(read_answer(kStream, kStart + block(0, start, {R"({"type":"input_json_delta","partial_json":"{}"})"}) +
-                                   kStop) == kUsage + "ended ");
+    const std::string start = joined({R"({"type":")", type, R"(","id":"t","name":"n","input":{},"thinking":"x"})"});
+    const std::string whole = block(0, start, {R"({"type":"input_json_delta","partial_json":"{}"})"});
+    CHECK(read_answer(kStream, joined({kStart, whole, kStop})) == joined({kUsage, "ended "}));
   }
 }
 

@@ -79,8 +79,8 @@ TEST_CASE("responses answer: a call reported twice is one tool use") {
 
 TEST_CASE("responses answer: other items bear nothing") {
   for (const std::string type : {"web_search_call", "mcp_call", "file_search_call", "computer_call", "image"}) {
-    CHECK(read_answer(kStream, done(0, R"({"type":")" + type + R"(","call_id":"a","name":"f","arguments":"{}"})") +
-                                   kCompleted) == "ended ");
+    const std::string item = joined({R"({"type":")", type, R"(","call_id":"a","name":"f","arguments":"{}"})"});
+    CHECK(read_answer(kStream, joined({done(0, item), kCompleted})) == "ended ");
   }
 }
 

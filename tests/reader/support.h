@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <initializer_list>
 #include <memory>
 #include <random>
 #include <string>
@@ -14,6 +15,12 @@
 #include "reader/request.h"
 
 namespace weir::reader {
+
+inline std::string joined(std::initializer_list<std::string_view> parts) {
+  std::string text;
+  for (const std::string_view part : parts) text += part;
+  return text;
+}
 
 // The piece as an allocation of exactly its size, so that the address sanitizer sees a read past its end.
 class ExactCopy {

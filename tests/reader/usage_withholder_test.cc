@@ -42,7 +42,7 @@ TEST_CASE("withholder: the chunk in any shape") {
         "data: {\"\\u0075sag\\u0065\":{},\"choices\":[]}\n\r\n",
         "data: {\"choices\":[{}],\"usage\":{},\"choices\":[]}\n\n"}) {
     CAPTURE(chunk);
-    CHECK(passed(kText + chunk + kDone) == kText + kDone);
+    CHECK(passed(joined({kText, chunk, kDone})) == joined({kText, kDone}));
   }
 }
 
@@ -54,8 +54,21 @@ TEST_CASE("withholder: what is no usage-only chunk is passed on") {
         "data: [{\"choices\":[],\"usage\":{}}]\n\n", "\n\n\n", ": {\"choices\":[],\"usage\":{}}\n\n", "\r\n\r\n",
         "dat: {\"choices\":[],\"usage\":{}}\n\n", "data: \"usage\"\n\n"}) {
     CAPTURE(chunk);
-    CHECK(passed(kText + chunk + kDone) == kText + chunk + kDone);
+    const std::string stream = joined({kText, chunk, kDone});
+    CHECK(passed(stream) == stream);
   }
+}
+
+TEST_CASE("withholder: chunks that look alike are still told apart") {
+  const auto chunk = [](const std::string& delta, const std::string& usage) {
+    return joined({R"(data: {"choices":[{"delta":)", delta, R"(}],"usage":)", usage, "}\n\n"});
+  };
+  const std::string text = chunk(R"({"content":"a"})", "null");
+  const std::string stream = joined({text, text, chunk(R"({"content":"b \" \u00e9"})", "null"), chunk("{}", "{}")});
+  CHECK(passed(stream + kUsage + text) == stream + text);
+  const std::string empty = R"(data: {"choices":[],"usage":)";
+  CHECK(passed(joined({text, empty, "null}\n\n", text, empty, "{}}\n\n", text})) ==
+        joined({text, empty, "null}\n\n", text, text}));
 }
 
 TEST_CASE("withholder: at the end the chunk counts without its blank line, a part of it does not") {
@@ -80,14 +93,14 @@ TEST_CASE("withholder: an event too long to be held is passed on as it comes") {
     UsageWithholder withholder;
     ByteBuffer out;
     withholder.reset();
-    const std::string stream = kText + huge + kUsage + huge + kUsage + kDone;
+    const std::string stream = joined({kText, huge, kUsage, huge, kUsage, kDone});
     size_t held = 0;
     for (size_t at = 0; at < stream.size(); at += step) {
       withholder.feed(std::string_view(stream).substr(at, step), out);
       held = std::max(held, withholder.memory());
     }
     withholder.finish(out);
-    CHECK((out.view() == kText + huge + huge + kDone));
+    CHECK((out.view() == joined({kText, huge, huge, kDone})));
     CHECK(held < size_t{72} << 20);
     CHECK(withholder.memory() <= 16 * 1024);
   }
