@@ -19,15 +19,14 @@ void read_session(const JsonValue& metadata, RequestFacts& facts) {
   std::string& session = facts.metadata_session_id;
   assign_unescaped(user_id.raw, session);
   if (read_members(session, {{"session_id", &session_id}}) && session_id.is_string()) {
-    std::string unescaped;
-    assign_unescaped(session_id.raw, unescaped);
-    session.assign(trimmed(unescaped));
+    char room[64];
+    session.assign(trimmed(session_id.short_text(room)));  // a part of itself, mostly
     return;
   }
   constexpr std::string_view mark = "_session_";
   const size_t at = session.find(mark);
-  session =
-      at == session.npos ? std::string() : std::string(trimmed(std::string_view(session).substr(at + mark.size())));
+  if (at == session.npos) return session.clear();
+  session.assign(trimmed(std::string_view(session).substr(at + mark.size())));
 }
 
 }  // namespace

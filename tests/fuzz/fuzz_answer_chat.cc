@@ -1,0 +1,6 @@
+// Any bytes as an answer of the Chat Completions API.
+#include "fuzz/answer_fuzz.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  return weir::reader::fuzz_answer(weir::reader::RequestApi::chat_completions, data, size);
+}

@@ -1,0 +1,113 @@
+// A warm reader allocates nothing for ordinary exchanges, and holds little.
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <new>
+
+#include "reader/answer_samples.h"
+#include "reader/support.h"
+
+namespace {
+// Counts allocations of this thread while it is on.
+thread_local bool counting = false;
+thread_local size_t allocations = 0;
+}  // namespace
+
+// NOLINTBEGIN(misc-new-delete-overloads, cppcoreguidelines-no-malloc)
+void* operator new(size_t size) {
+  if (counting) ++allocations;
+  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
+  std::abort();
+}
+// The two that stand for all others: a library's nothrow new must not come from another allocator than delete expects.
+void* operator new(size_t size, const std::nothrow_t&) noexcept {
+  if (counting) ++allocations;
+  return std::malloc(size == 0 ? 1 : size);
+}
+void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, size_t) noexcept {
+  std::free(memory);
+}
+// NOLINTEND(misc-new-delete-overloads, cppcoreguidelines-no-malloc)
+
+namespace weir::reader {
+namespace {
+
+template <class Call>
+size_t allocations_of(Call&& call) {
+  allocations = 0;
+  counting = true;
+  call();
+  counting = false;
+  return allocations;
+}
+
+class CountSink final : public FactSink {
+ public:
+  void on_usage(const Usage&) override { ++count; }
+  void on_tool(const Tool&) override { ++count; }
+  void on_thought(const Thought&) override { ++count; }
+  size_t count = 0;
+};
+
+}  // namespace
+
+TEST_CASE("allocations: a warm answer reader makes none, however the stream is cut") {
+  const std::pair<AnswerSettings, const std::string*> streams[] = {
+      {{.api = RequestApi::messages, .stream = true}, &samples::kMessagesStream},
+      {{.api = RequestApi::messages, .stream = false}, &samples::kMessagesBody},
+      {{.api = RequestApi::chat_completions, .stream = true}, &samples::kChatStream},
+      {{.api = RequestApi::responses, .stream = true}, &samples::kResponsesStream}};
+  AnswerReader reader;
+  CountSink sink;
+  const auto read_all = [&](size_t step) {
+    for (const auto& [settings, body] : streams) {
+      reader.reset(settings);
+      for (size_t at = 0; at < body->size(); at += step) reader.feed(std::string_view(*body).substr(at, step));
+      reader.finish(true, sink);
+    }
+  };
+  for (const size_t step : {size_t{1}, size_t{100}, size_t{100000}}) read_all(step);
+  sink.count = 0;
+  for (const size_t step : {size_t{1}, size_t{77}, size_t{100000}}) {
+    CHECK(allocations_of([&] { read_all(step); }) == 0);
+  }
+  CHECK(sink.count == 3 * (4 + 4 + 4 + 6));
+  CHECK(reader.memory() < 12 * 1024);
+}
+
+TEST_CASE("allocations: a warm request reader makes none") {
+  RequestReader reader;
+  RequestFacts facts;
+  ByteBuffer body;
+  body.append(
+      R"({"model":"a model with a name longer than a small string","stream":true,"metadata":{"user_id":)"
+      R"("{\"device_id\":\"d\",\"session_id\":\"b2f0a6de-7c41-4f3a-9e55-1d2c3b4a5f60\"}"},"messages":[{"role":"user",)"
+      R"("content":[{"type":"tool_result","tool_use_id":"toolu_012345678901234567890"},)"
+      R"({"type":"text","text":"a prompt that is longer than a small string\n"}]}],"input":"another longer prompt"})");
+  for (const RequestApi api : {RequestApi::messages, RequestApi::chat_completions, RequestApi::responses}) {
+    reader.read(api, body, {}, facts);
+    CHECK(facts.has_prompt);
+    CHECK(allocations_of([&] { reader.read(api, body, {}, facts); }) == 0);
+  }
+}
+
+TEST_CASE("allocations: a warm withholder makes none") {
+  UsageWithholder withholder;
+  ByteBuffer out;
+  const auto pass = [&] {
+    withholder.reset();
+    out.clear();
+    for (size_t at = 0; at < samples::kChatStream.size(); at += 77) {
+      withholder.feed(std::string_view(samples::kChatStream).substr(at, 77), out);
+    }
+    withholder.finish(out);
+  };
+  pass();
+  CHECK(allocations_of(pass) == 0);
+  CHECK(out.size() < samples::kChatStream.size());
+}
+
+}  // namespace weir::reader
