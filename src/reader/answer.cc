@@ -102,7 +102,7 @@ void AnswerReader::Impl::feed_plain(std::string_view bytes) {
 // False for an event that is not JSON, or that is too long.
 bool AnswerReader::Impl::read_event(const wire::SseEvent& event) {
   if (event.oversized) return false;
-  if (skeleton.matches(event.data)) return true;
+  if (event.name != "error" && skeleton.matches(event.data)) return true;
   if (event.data.find_first_not_of(" \t\r\n") == event.data.npos) return true;
   switch (api) {
     case RequestApi::messages:

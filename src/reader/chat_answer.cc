@@ -110,6 +110,15 @@ ChoiceFound read_choice(const JsonValue& choice, AnswerFacts& facts) {
   return found;
 }
 
+// The API's own errors are an object under `error`; an event that is named so may be the object itself.
+bool read_error_event(std::string_view data, AnswerFacts& facts) {
+  facts.failed = facts.stream_ended = true;
+  JsonValue error;
+  if (!read_members(data, {{"error", &error}})) return is_json(data);
+  facts.set_error(error.is(JsonKind::none) ? JsonValue{JsonKind::object, data} : error);
+  return true;
+}
+
 }  // namespace
 
 bool read_chat_event(const wire::SseEvent& event, AnswerFacts& facts, Skeleton& skeleton) {
@@ -117,6 +126,7 @@ bool read_chat_event(const wire::SseEvent& event, AnswerFacts& facts, Skeleton& 
     facts.message_ended = facts.stream_ended = true;
     return true;
   }
+  if (event.name == "error") return read_error_event(event.data, facts);
   JsonValue id, created, choices, usage, error, obfuscation;
   if (!read_members(event.data, {{"id", &id},
                                  {"created", &created},

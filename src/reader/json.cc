@@ -49,7 +49,7 @@ constexpr std::array<JsonKind, 256> make_kinds() {
   kinds['f'] = JsonKind::boolean_false;
   kinds['n'] = JsonKind::null;
   kinds['-'] = JsonKind::number;
-  for (char digit = '0'; digit <= '9'; ++digit) kinds[static_cast<size_t>(digit)] = JsonKind::number;
+  for (unsigned char digit = '0'; digit <= '9'; ++digit) kinds[digit] = JsonKind::number;
   return kinds;
 }
 constexpr std::array<JsonKind, 256> kKinds = make_kinds();

@@ -89,8 +89,7 @@ void RequestFacts::clear() {
 
 JsonValue read_turns(JsonReader& reader, std::string_view call_id_key, Turn& last) {
   last = {};
-  const JsonKind kind = reader.peek();
-  if (kind != JsonKind::array) return reader.value();
+  if (reader.peek() != JsonKind::array) return reader.value();
   reader.enter();
   while (reader.next_element()) {
     Turn turn;
@@ -110,7 +109,7 @@ JsonValue read_turns(JsonReader& reader, std::string_view call_id_key, Turn& las
     }
     if (!turn.is_instruction()) last = turn;
   }
-  return {kind, {}};
+  return {};
 }
 
 PromptWriter::PromptWriter(RequestFacts& facts) : facts_(facts) {

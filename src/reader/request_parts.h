@@ -22,8 +22,8 @@ struct RequestMembers {
   Turn last;  // of `messages` or `input`: the last that is no instruction
 };
 
-// Reads the array that holds the conversation; `call_id_key` names the member that correlates. REQUIRES: the next value
-// of `reader` was not taken yet. Leaves in `last` the last element that is not system or developer.
+// Takes the next value of `reader`. Of an array, which holds the conversation, it leaves in `last` the last element
+// that is not system or developer, with the member `call_id_key` that correlates; any other value it returns.
 JsonValue read_turns(JsonReader& reader, std::string_view call_id_key, Turn& last);
 
 // Appends a prompt's text; between two parts goes `separator`.

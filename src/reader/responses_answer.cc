@@ -128,7 +128,8 @@ bool read_responses_event(const wire::SseEvent& event, AnswerFacts& facts, Skele
     read_response(response, true, facts);
     facts.failed = facts.failed || type == "response.failed";
     facts.message_ended = facts.stream_ended = true;
-  } else if (response.is_object()) {
+  } else if (response.is_object() && facts.response_id.empty()) {
+    // Long events (they repeat the request's tools and instructions), of which the id is all that counts.
     read_response(response, false, facts);
   } else if (type_member.is_string() && type.ends_with(".delta")) {
     skeleton.learn(event.data, {delta, sequence_number, obfuscation});

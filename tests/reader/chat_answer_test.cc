@@ -127,6 +127,13 @@ TEST_CASE("chat answer: an error in the stream fails the exchange and ends it") 
   CHECK(read_answer(kStream, delta(R"("content":"a")") + "data: {\"error\":null}\n\n" + kDone) == "ended ");
 }
 
+TEST_CASE("chat answer: an event named error fails the exchange, whatever its shape") {
+  CHECK(read_answer(kStream, "event: error\ndata: {\"message\":\"M\",\"code\":\"server_error\"}\n\n") ==
+        "ended failed(server_error,M,500)");
+  CHECK(read_answer(kStream, "event: error\ndata: {\"error\":{\"message\":\"M\"}}\n\n") == "ended failed(,M,0)");
+  CHECK(read_answer(kStream, "event: error\ndata: oops\n\n") == "ended unreadable failed(,,0)");
+}
+
 TEST_CASE("chat answer: an exact code gives the status before its type") {
   AnswerSettings settings = kBody;
   settings.status = 401;
