@@ -23,6 +23,8 @@ int main(int argc, char** argv) {
       return weir::cli::run_log(parsed.arguments);
     case Command::log_show:
       return weir::cli::run_log_show(parsed.arguments);
+    case Command::usage:
+      return weir::cli::run_usage(parsed.arguments);
     case Command::rules_explain:
       return weir::cli::run_rules_explain(parsed.arguments);
     case Command::check:

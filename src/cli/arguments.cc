@@ -3,7 +3,9 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
+#include <iterator>
 
 namespace weir::cli {
 
@@ -125,19 +127,23 @@ void add_key_commands(CLI::App& app, Arguments& arguments) {
   revoke.callback([&arguments] { arguments.command = Command::key_revoke; });
 }
 
+void add_filters(CLI::App& command, LogQuery& query) {
+  command.add_option("--user", query.user);
+  command.add_option("--provider", query.provider);
+  command.add_option("--model", query.model);
+  command.add_option("--session", query.session);
+  command.add_option("--outcome", query.outcome)
+      ->check(CLI::IsMember({"completed", "upstream_error", "client_disconnected", "gateway_error", "interrupted"}));
+  command.add_option("--credential-kind", query.credential_kind)
+      ->check(CLI::IsMember({"centralized", "personal_api_key", "subscription"}));
+  command.add_option("--since", query.since);
+  command.add_option("--until", query.until);
+}
+
 void add_log_commands(CLI::App& app, Arguments& arguments) {
   CLI::App& log = add_command(app, "log", "log");
   LogQuery& query = arguments.log;
-  log.add_option("--user", query.user);
-  log.add_option("--provider", query.provider);
-  log.add_option("--model", query.model);
-  log.add_option("--session", query.session);
-  log.add_option("--outcome", query.outcome)
-      ->check(CLI::IsMember({"completed", "upstream_error", "client_disconnected", "gateway_error", "interrupted"}));
-  log.add_option("--credential-kind", query.credential_kind)
-      ->check(CLI::IsMember({"centralized", "personal_api_key", "subscription"}));
-  log.add_option("--since", query.since);
-  log.add_option("--until", query.until);
+  add_filters(log, query);
   log.add_option("--limit", query.limit)->check(CLI::Range(1u, 1000000u));
   log.add_flag("--follow,-f", query.follow);
   log.add_flag("--json", arguments.json);
@@ -148,6 +154,35 @@ void add_log_commands(CLI::App& app, Arguments& arguments) {
   add_data_dir(show, arguments);
   // The inner command's callback runs first; the outer one must not overrule it.
   log.callback([&arguments, &show] { arguments.command = show.parsed() ? Command::log_show : Command::log; });
+}
+
+// "user,model": each key once.
+std::vector<record::UsageKey> usage_keys_of(const std::string& list) {
+  std::vector<record::UsageKey> keys;
+  for (size_t at = 0; at <= list.size();) {
+    const size_t comma = std::min(list.find(',', at), list.size());
+    const std::string name = list.substr(at, comma - at);
+    at = comma + 1;
+    const auto found = std::ranges::find_if(record::kUsageKeys, [&](auto key) { return text(key) == name; });
+    if (found == std::end(record::kUsageKeys)) {
+      throw CLI::ValidationError(
+          "--by", "takes a list of user, model, provider, client, credential_kind, day (was \"" + list + "\")");
+    }
+    if (std::ranges::find(keys, *found) != keys.end()) throw CLI::ValidationError("--by", name + " is named twice");
+    keys.push_back(*found);
+  }
+  return keys;
+}
+
+void add_usage_command(CLI::App& app, Arguments& arguments) {
+  CLI::App& usage = add_command(app, "usage", "usage");
+  usage.add_option_function<std::string>("--by",
+                                         [&arguments](const std::string& list) { arguments.by = usage_keys_of(list); });
+  add_filters(usage, arguments.log);
+  CLI::Option* const json = usage.add_flag("--json", arguments.json);
+  usage.add_flag("--csv", arguments.csv)->excludes(json);
+  add_data_dir(usage, arguments);
+  usage.callback([&arguments] { arguments.command = Command::usage; });
 }
 
 void add_rules_command(CLI::App& app, Arguments& arguments) {
@@ -182,6 +217,7 @@ void add_commands(CLI::App& app, Arguments& arguments) {
   mock.callback([&arguments] { arguments.command = Command::mock; });
   add_key_commands(app, arguments);
   add_log_commands(app, arguments);
+  add_usage_command(app, arguments);
   add_rules_command(app, arguments);
   add_command(app, "version", "version").callback([&arguments] { arguments.command = Command::version; });
 }

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "record/usage.h"
+
 namespace weir::cli {
 
 inline constexpr int kExitFailure = 1;
@@ -21,6 +23,7 @@ enum class Command : uint8_t {
   key_revoke,
   log,
   log_show,
+  usage,
   rules_explain,
   check,
   mock,
@@ -38,7 +41,7 @@ struct Setting {
 struct LogQuery {
   std::string user, provider, model, outcome, credential_kind, session;
   std::string since, until;
-  uint32_t limit = 50;
+  std::optional<uint32_t> limit;
   bool follow = false;
 };
 
@@ -51,7 +54,9 @@ struct Arguments {
   // key
   std::string user, user_id, expires;
   std::string id;  // also of `log show`
-  LogQuery log;
+  LogQuery log;    // also of `usage`
+  std::vector<record::UsageKey> by = {record::UsageKey::user, record::UsageKey::model};
+  bool csv = false;
   // rules explain
   std::string provider, auth, route = "bridged", credential;
   // mock, demo

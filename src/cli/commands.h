@@ -13,6 +13,7 @@ int run_key_list(const Arguments& arguments);
 int run_key_revoke(const Arguments& arguments);
 int run_log(const Arguments& arguments);
 int run_log_show(const Arguments& arguments);
+int run_usage(const Arguments& arguments);
 int run_rules_explain(const Arguments& arguments);
 int run_check(const Arguments& arguments);
 int run_version(const Arguments& arguments);

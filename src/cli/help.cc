@@ -22,6 +22,8 @@ Operate
   key add|list|revoke   the gateway tokens that users call with
   log                   what went through: a table or JSON, with filters; --follow
   log show ID           one interception: prompt, tools, thoughts, usage
+  log --session ID      a client's session as a tree of agents and tool calls
+  usage                 tokens by user, model, provider, client, credential kind, day
 
 Check
   check                 whether a configuration can be used, with file and line of each mistake
@@ -122,7 +124,32 @@ constexpr std::string_view kLog = R"(What went through the gateway, newest first
 
 Usage: weir log [OPTIONS]
        weir log show ID [--json]   one interception with its prompt, tools, thoughts and usage
+       weir log --session ID       a session as a tree: by agent, and below each interception
+                                   those that bring the results of its tool calls; ↳ goes on
 
+  --user NAME              a username or an initiator id
+  --provider NAME          --model NAME
+  --outcome OUTCOME        completed, upstream_error, client_disconnected, gateway_error,
+                           interrupted
+  --credential-kind KIND   centralized, personal_api_key, subscription
+  --since TIME             2026-11-22, 2026-11-22T10:00:00Z, or how long ago: 1h, 30m, 7d
+  --until TIME             the same
+  --limit N                (50; of a session: all)
+  --follow                 wait for more and print each as it ends (a session's without a tree)
+  --json                   one JSON object per line, with every column; a session is one object:
+                           agents, their threads of turns, and the threads that branch off below
+  --data-dir DIR, --config FILE, --set KEY=VALUE   where weir.db is, as for `weir serve`
+)";
+
+constexpr std::string_view kUsage = R"(Sums of tokens over what went through the gateway.
+
+Usage: weir usage [--by LIST] [OPTIONS]
+
+  --by LIST                of user, model, provider, client, credential_kind, day (UTC), with
+                           commas and in this order. Default: user,model
+  --json                   one JSON object per line          --csv   as in RFC 4180
+                           (both without the table's line of totals)
+Only these interceptions
   --user NAME              a username or an initiator id
   --provider NAME          --model NAME            --session ID
   --outcome OUTCOME        completed, upstream_error, client_disconnected, gateway_error,
@@ -130,10 +157,9 @@ Usage: weir log [OPTIONS]
   --credential-kind KIND   centralized, personal_api_key, subscription
   --since TIME             2026-11-22, 2026-11-22T10:00:00Z, or how long ago: 1h, 30m, 7d
   --until TIME             the same
-  --limit N                (50)
-  --follow                 wait for more and print each as it ends
-  --json                   one JSON object per line, with every column
   --data-dir DIR, --config FILE, --set KEY=VALUE   where weir.db is, as for `weir serve`
+
+failed: upstream_error, gateway_error, interrupted. input: without what came from the cache.
 )";
 
 constexpr std::string_view kRules = R"(What happens to each header of a request, and which rule says so.
@@ -161,9 +187,9 @@ Usage: weir version
 )";
 
 constexpr std::pair<std::string_view, std::string_view> kTexts[] = {
-    {"", kMain},          {"serve", kServe},         {"demo", kDemo},      {"mock", kMock},       {"key", kKey},
-    {"key add", kKeyAdd}, {"key list", kKey},        {"key revoke", kKey}, {"log", kLog},         {"log show", kLog},
-    {"rules", kRules},    {"rules explain", kRules}, {"check", kCheck},    {"version", kVersion},
+    {"", kMain},          {"serve", kServe},  {"demo", kDemo},           {"mock", kMock},   {"key", kKey},
+    {"key add", kKeyAdd}, {"key list", kKey}, {"key revoke", kKey},      {"log", kLog},     {"log show", kLog},
+    {"usage", kUsage},    {"rules", kRules},  {"rules explain", kRules}, {"check", kCheck}, {"version", kVersion},
 };
 
 }  // namespace

@@ -2,6 +2,9 @@
 
 #include <fmt/core.h>
 
+#include <limits>
+
+#include "cli/json_members.h"
 #include "cli/print.h"
 #include "cli/time_text.h"
 #include "mock/json_text.h"
@@ -10,53 +13,9 @@ namespace weir::cli {
 
 namespace {
 
-std::string duration_of(const record::InterceptionRow& row) {
-  return row.ended_at ? format_span(*row.ended_at - row.started_at) : "running";
-}
-
-std::string outcome_of(const record::InterceptionRow& row) {
-  if (!row.ended_at) return "running";
-  return row.error_type.empty() ? row.outcome : row.outcome + "/" + row.error_type;
-}
-
-std::string tokens_of(const record::InterceptionRow& row) {
-  if (row.input_tokens == 0 && row.output_tokens == 0 && row.cache_read_tokens == 0) return "-";
-  return fmt::format("{}/{}", row.input_tokens + row.cache_read_tokens + row.cache_write_tokens, row.output_tokens);
-}
-
 std::string credential_of(const record::InterceptionRow& row) {
   return fmt::format("{} {}", row.credential_kind, row.credential_hint);
 }
-
-// Writes the members of an object one after the other.
-class Members {
- public:
-  explicit Members(std::string& out) : out_(out) {}
-  void text(std::string_view name, std::string_view value) {
-    key(name);
-    mock::append_json(out_, value);
-  }
-  void number(std::string_view name, int64_t value) {
-    key(name);
-    out_ += std::to_string(value);
-  }
-  void number(std::string_view name, const std::optional<int64_t>& value) {
-    key(name);
-    out_ += value ? std::to_string(*value) : "null";
-  }
-  void flag(std::string_view name, bool value) {
-    key(name);
-    out_ += value ? "true" : "false";
-  }
-
- private:
-  void key(std::string_view name) {
-    mock::put(out_, {first_ ? "\"" : ",\"", name, "\":"});
-    first_ = false;
-  }
-  std::string& out_;
-  bool first_ = true;
-};
 
 // `text` with its line ends kept and every line pushed in, for a person.
 std::string indented(std::string_view text) {
@@ -86,6 +45,36 @@ void append_rows(std::string& out, std::string_view name, const std::vector<Row>
 }
 
 }  // namespace
+
+std::string duration_of(const record::InterceptionRow& row) {
+  return row.ended_at ? format_span(*row.ended_at - row.started_at) : "running";
+}
+
+std::string outcome_of(const record::InterceptionRow& row) {
+  if (!row.ended_at) return "running";
+  return row.error_type.empty() ? row.outcome : row.outcome + "/" + row.error_type;
+}
+
+std::string tokens_of(const record::InterceptionRow& row) {
+  if (row.input_tokens == 0 && row.output_tokens == 0 && row.cache_read_tokens == 0) return "-";
+  return fmt::format("{}/{}", capped_sum({row.input_tokens, row.cache_read_tokens, row.cache_write_tokens}),
+                     row.output_tokens);
+}
+
+int64_t capped_sum(std::initializer_list<int64_t> numbers) {
+  int64_t sum = 0;
+  for (const int64_t number : numbers) {
+    if (__builtin_add_overflow(sum, number, &sum)) return std::numeric_limits<int64_t>::max();
+  }
+  return sum;
+}
+
+void add_tokens(record::InterceptionRow& sum, const record::InterceptionRow& row) {
+  sum.input_tokens = capped_sum({sum.input_tokens, row.input_tokens});
+  sum.output_tokens = capped_sum({sum.output_tokens, row.output_tokens});
+  sum.cache_read_tokens = capped_sum({sum.cache_read_tokens, row.cache_read_tokens});
+  sum.cache_write_tokens = capped_sum({sum.cache_write_tokens, row.cache_write_tokens});
+}
 
 std::vector<std::string> interception_heading() {
   return {"STARTED", "USER", "CLIENT", "PROVIDER", "MODEL", "CREDENTIAL", "OUTCOME", "STATUS", "TOKENS", "TIME", "ID"};

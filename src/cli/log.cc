@@ -7,49 +7,18 @@
 #include <array>
 #include <filesystem>
 
-#include "base/clock.h"
 #include "cli/commands.h"
 #include "cli/interception_text.h"
+#include "cli/log_query.h"
 #include "cli/print.h"
-#include "cli/settings.h"
-#include "cli/time_text.h"
+#include "cli/session_text.h"
 #include "record/facts.h"
+#include "record/session.h"
 #include "record/store.h"
 
 namespace weir::cli {
 
 namespace {
-
-// Reading must not make an empty database where none was.
-Result<std::string> existing_database(const Arguments& arguments) {
-  const Result<gateway::Config> config = read_settings(arguments);
-  if (!config) return std::unexpected(config.error());
-  std::string path = database_path(*config);
-  if (!std::filesystem::exists(path)) {
-    return fail("there is no database {}; name its folder with --data-dir, or its configuration with --config", path);
-  }
-  return path;
-}
-
-Result<record::LogFilter> filter_of(const LogQuery& query) {
-  record::LogFilter filter;
-  filter.user = query.user;
-  filter.provider = query.provider;
-  filter.model = query.model;
-  filter.outcome = query.outcome;
-  filter.credential_kind = query.credential_kind;
-  filter.session_id = query.session;
-  filter.limit = query.limit;
-  const int64_t now = unix_us();
-  for (const auto& [text, flag, into] :
-       {std::tuple{&query.since, "--since", &filter.since}, std::tuple{&query.until, "--until", &filter.until}}) {
-    if (text->empty()) continue;
-    const Result<int64_t> moment = parse_moment(*text, now);
-    if (!moment) return fail("{}: {}", flag, moment.error().message);
-    *into = *moment;
-  }
-  return filter;
-}
 
 bool print_rows(const std::vector<record::InterceptionRow>& rows, bool json) {
   if (json) {
@@ -100,6 +69,15 @@ int follow(record::Store& store, const record::LogFilter& filter, const std::str
   }
 }
 
+int print_session(const record::LogFilter& filter, const std::string& path, bool json) {
+  const auto rows = record::read_session(path, filter);
+  if (!rows) return complain(rows.error().message), kExitFailure;
+  if (rows->empty()) {
+    return complain(fmt::format("no interception of session {} passes", harmless(filter.session_id))), kExitFailure;
+  }
+  return print_line(json ? session_json(*rows) : session_text(*rows)) ? 0 : kExitFailure;
+}
+
 }  // namespace
 
 int run_log(const Arguments& arguments) {
@@ -107,6 +85,7 @@ int run_log(const Arguments& arguments) {
   if (!filter) return complain(filter.error().message), kExitUsage;
   const Result<std::string> path = existing_database(arguments);
   if (!path) return complain(path.error().message), kExitFailure;
+  if (!filter->session_id.empty() && !arguments.log.follow) return print_session(*filter, *path, arguments.json);
   auto store = record::Store::open(*path);
   if (!store) return complain(store.error().message), kExitFailure;
   if (arguments.log.follow) return follow(**store, *filter, *path, arguments.json);

@@ -7,9 +7,12 @@
 
 namespace weir::cli {
 
+bool print_text(std::string_view text) {
+  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+}
+
 bool print_line(std::string_view line) {
-  return std::fwrite(line.data(), 1, line.size(), stdout) == line.size() && std::fputc('\n', stdout) != EOF &&
-         std::fflush(stdout) == 0;
+  return std::fwrite(line.data(), 1, line.size(), stdout) == line.size() && print_text("\n");
 }
 
 void complain(std::string_view message) {
@@ -59,8 +62,10 @@ std::string Table::text() const {
   std::string out;
   for (const auto& row : rows_) {
     for (size_t i = 0; i < row.size(); i++) {
+      const size_t padding = widths[i] - width(row[i]);
+      if (i >= right_from_) out.append(padding, ' ');
       out += row[i];
-      if (i + 1 < row.size()) out.append(widths[i] - width(row[i]) + 2, ' ');
+      if (i + 1 < row.size()) out.append((i >= right_from_ ? 0 : padding) + 2, ' ');
     }
     out += '\n';
   }

@@ -1,14 +1,11 @@
 #include "record/facts.h"
 
 #include "record/interception_row.h"
+#include "record/query.h"
 
 namespace weir::record {
 
 namespace {
-
-std::unexpected<Error> failed(DatabaseError& error) {
-  return std::unexpected(Error{std::move(error.message)});
-}
 
 // Runs `sql`, which has one parameter, and gives each row to `read`.
 template <class Read>
@@ -16,12 +13,7 @@ DbResult<> for_each_row(Database& database, const std::string& sql, std::string_
   auto statement = database.prepare(sql);
   if (!statement) return std::unexpected(statement.error());
   statement->bind(1, parameter);
-  for (;;) {
-    auto row = statement->step();
-    if (!row) return std::unexpected(row.error());
-    if (!*row) return {};
-    read(*statement);
-  }
+  return for_each_row(*statement, read);
 }
 
 DbResult<> read_all(Database& database, Facts& facts) {

@@ -2,6 +2,7 @@
 
 namespace weir::record {
 
+// total(), not sum(): a provider chooses the numbers, and an overflow would make the whole query fail.
 const char* const kSelectInterceptions =
     "SELECT i.rowid, id, started_at, ended_at, initiator_id, username, api_key_id, provider, provider_type, route, "
     "model, "
@@ -9,10 +10,10 @@ const char* const kSelectInterceptions =
     "auth_delegated, source, request_id, credential_kind, credential_hint, credential_length, upstream_status, "
     "upstream_request_id, outcome, error_type, error_message, attempts, first_byte_us, request_bytes, response_bytes, "
     "node, "
-    "(SELECT coalesce(sum(input), 0) FROM token_usages WHERE interception_id = i.id), "
-    "(SELECT coalesce(sum(output), 0) FROM token_usages WHERE interception_id = i.id), "
-    "(SELECT coalesce(sum(cache_read), 0) FROM token_usages WHERE interception_id = i.id), "
-    "(SELECT coalesce(sum(cache_write), 0) FROM token_usages WHERE interception_id = i.id) "
+    "(SELECT CAST(total(input) AS INTEGER) FROM token_usages WHERE interception_id = i.id), "
+    "(SELECT CAST(total(output) AS INTEGER) FROM token_usages WHERE interception_id = i.id), "
+    "(SELECT CAST(total(cache_read) AS INTEGER) FROM token_usages WHERE interception_id = i.id), "
+    "(SELECT CAST(total(cache_write) AS INTEGER) FROM token_usages WHERE interception_id = i.id) "
     "FROM interceptions AS i ";
 
 InterceptionRow read_interception(const Statement& statement) {

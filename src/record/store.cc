@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "record/interception_row.h"
+#include "record/query.h"
 
 namespace weir::record {
 
@@ -21,56 +22,6 @@ constexpr int kBusyTimeoutMs = 5000;
 Result<> to_result(DbResult<> result) {
   if (!result) return std::unexpected(Error{std::move(result.error().message)});
   return {};
-}
-
-std::unexpected<Error> failed(DatabaseError& error) {
-  return std::unexpected(Error{std::move(error.message)});
-}
-
-// One of the conditions of a query, with what it compares to.
-struct Condition {
-  const char* sql;
-  std::string_view text;
-  int64_t number = 0;
-  bool is_number = false;
-};
-
-std::vector<Condition> conditions_of(const LogFilter& filter) {
-  std::vector<Condition> conditions;
-  const auto add = [&](const char* sql, std::string_view text) {
-    if (!text.empty()) conditions.push_back({sql, text});
-  };
-  add("(username = ? OR initiator_id = ?)", filter.user);
-  add("provider = ?", filter.provider);
-  add("model = ?", filter.model);
-  add("outcome = ?", filter.outcome);
-  add("credential_kind = ?", filter.credential_kind);
-  add("session_id = ?", filter.session_id);
-  if (filter.since > 0) conditions.push_back({"started_at >= ?", {}, filter.since, true});
-  if (filter.until > 0) conditions.push_back({"started_at < ?", {}, filter.until, true});
-  return conditions;
-}
-
-void bind_conditions(Statement& statement, const std::vector<Condition>& conditions, int parameter) {
-  for (const Condition& condition : conditions) {
-    const auto count = std::ranges::count(std::string_view(condition.sql), '?');
-    for (ptrdiff_t i = 0; i < count; ++i, ++parameter) {
-      if (condition.is_number) {
-        statement.bind(parameter, condition.number);
-      } else {
-        statement.bind(parameter, condition.text);
-      }
-    }
-  }
-}
-
-std::string joined(const std::vector<Condition>& conditions) {
-  std::string sql;
-  for (const Condition& condition : conditions) {
-    sql += " AND ";
-    sql += condition.sql;
-  }
-  return sql;
 }
 
 GatewayKey read_key(const Statement& row) {

@@ -38,7 +38,8 @@ TEST_CASE("arguments: every twin flag stands in serve's help and is known to the
 }
 
 TEST_CASE("arguments: every help fits a screen of 40 lines and 100 columns") {
-  for (const char* command : {"", "serve", "demo", "mock", "key", "key add", "log", "rules", "check", "version"}) {
+  for (const char* command :
+       {"", "serve", "demo", "mock", "key", "key add", "log", "usage", "rules", "check", "version"}) {
     std::string_view text = help_text(command);
     CHECK(std::ranges::count(text, '\n') <= 40);
     for (size_t end = 0; (end = text.find('\n')) != std::string_view::npos; text.remove_prefix(end + 1)) {
@@ -56,6 +57,7 @@ TEST_CASE("arguments: each command is told apart") {
   CHECK(arguments({"key", "revoke", "id"}).command == Command::key_revoke);
   CHECK(arguments({"log"}).command == Command::log);
   CHECK(arguments({"log", "show", "id"}).command == Command::log_show);
+  CHECK(arguments({"usage"}).command == Command::usage);
   CHECK(arguments({"rules", "explain", "--provider", "p", "--auth", "byok"}).command == Command::rules_explain);
   CHECK(arguments({"check"}).command == Command::check);
   CHECK(arguments({"--version"}).command == Command::version);
@@ -80,6 +82,17 @@ TEST_CASE("arguments: what is not known or missing is a usage error") {
   CHECK(parse({}).exit_code == kExitUsage);
   CHECK(parse({"log", "--limit", "0"}).exit_code == kExitUsage);
   CHECK(parse({"serve", "--set", "=1"}).exit_code == kExitUsage);
+}
+
+TEST_CASE("arguments: usage is summed by keys in their order, each once") {
+  using record::UsageKey;
+  CHECK(arguments({"usage"}).by == std::vector{UsageKey::user, UsageKey::model});
+  CHECK(arguments({"usage", "--by", "day,credential_kind"}).by ==
+        std::vector{UsageKey::day, UsageKey::credential_kind});
+  for (const char* wrong : {"", ",", "user,", "user,user", "users", "user model"}) {
+    CHECK(parse({"usage", "--by", wrong}).exit_code == kExitUsage);
+  }
+  CHECK(parse({"usage", "--json", "--csv"}).exit_code == kExitUsage);
 }
 
 TEST_CASE("settings: flags win over the defaults, listeners are replaced") {

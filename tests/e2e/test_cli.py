@@ -9,7 +9,7 @@ import pytest
 import rig
 from rig import CHAT, MESSAGE, USER_ID, ask, bearer, command, configuration, eventually
 
-COMMANDS = ["", "serve", "demo", "mock", "key", "key add", "key list", "key revoke", "log", "log show", "rules explain", "check",
+COMMANDS = ["", "serve", "demo", "mock", "key", "key add", "key list", "key revoke", "log", "log show", "usage", "rules explain", "check",
             "version"]
 ANTHROPIC = "/anthropic/v1/messages"
 
@@ -40,6 +40,9 @@ def test_help_fits_a_screen(name):
     (["key", "add", "--user", "a", "--expires", "soon"], "--expires"),
     (["log", "--since", "yesterday"], "--since"),
     (["log", "--outcome", "good"], "--outcome"),
+    (["usage", "--by", "user,colour"], "credential_kind"),
+    (["usage", "--since", "yesterday"], "--since"),
+    (["usage", "--json", "--csv"], "--csv"),
     (["rules", "explain", "--provider", "nobody", "--auth", "byok"], "nobody"),
     (["mock", "--gap", "1"], "gap"),
     ([], "Usage"),
