@@ -20,6 +20,13 @@ constexpr uint64_t kDirectBodyMin = 16u << 10;
 constexpr uint64_t kDirectBodyPart = 256u << 10;
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
+std::string_view value_of(const wire::RequestHead& head, wire::HeaderName name) {
+  const wire::Header* header = head.find(name);
+  return header != nullptr ? header->value : std::string_view();
+}
+
+}  // namespace
+
 reader::RequestApi reader_api(gateway::Api api) {
   switch (api) {
     case gateway::Api::chat_completions:
@@ -32,13 +39,6 @@ reader::RequestApi reader_api(gateway::Api api) {
   }
   return reader::RequestApi::messages;
 }
-
-std::string_view value_of(const wire::RequestHead& head, wire::HeaderName name) {
-  const wire::Header* header = head.find(name);
-  return header != nullptr ? header->value : std::string_view();
-}
-
-}  // namespace
 
 template <size_t kMax>
 void ShortText<kMax>::set(std::string_view text) {

@@ -24,6 +24,7 @@
 #include "proxy/buffer_pool.h"
 #include "proxy/upstream.h"
 #include "reader/answer.h"
+#include "reader/request.h"
 #include "record/events.h"
 #include "wire/chunk.h"
 #include "wire/head.h"
@@ -36,6 +37,8 @@ struct HeldSnapshot;
 
 // What spec section 6 calls this status; `unknown` for those outside its list.
 record::ErrorType error_type_of(uint16_t status);
+// How the bodies of this API are read; those of `none` are never read.
+reader::RequestApi reader_api(gateway::Api api);
 // What stands for a text of which only the length is recorded: "[412 bytes]".
 std::string length_only(uint64_t size);
 

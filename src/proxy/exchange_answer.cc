@@ -25,12 +25,6 @@ bool is_event_stream(const wire::ResponseHead& head) {
   return rest.empty() || rest.front() == ';' || rest.front() == ' ' || rest.front() == '\t';
 }
 
-reader::RequestApi reader_api(gateway::Api api) {
-  if (api == gateway::Api::chat_completions) return reader::RequestApi::chat_completions;
-  if (api == gateway::Api::responses) return reader::RequestApi::responses;
-  return reader::RequestApi::messages;
-}
-
 }  // namespace
 
 void Exchange::on_upstream_data(const Piece& piece) {
