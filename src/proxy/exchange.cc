@@ -482,8 +482,15 @@ void Exchange::on_client_stalled() {
 
 void Exchange::on_client_gone(io::Code code) {
   if (state_ == State::over) return;
-  fail_with(record::Outcome::client_disconnected, record::ErrorType::none,
-            code == io::Code::ended ? std::string_view() : io::text(code));
+  if (client_has_all()) {
+    if (state_ == State::relaying) {
+      finish_reading(false);
+      judge_status();
+    }
+  } else {
+    fail_with(record::Outcome::client_disconnected, record::ErrorType::none,
+              code == io::Code::ended ? std::string_view() : io::text(code));
+  }
   end_now();
 }
 

@@ -154,6 +154,7 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   void no_answer(gateway::Refusal refusal, std::string_view why, record::ErrorType type);
   void throttle();
 
+  bool client_has_all() const;
   void end_now();
 
   // exchange_record.cc

@@ -12,6 +12,9 @@ namespace weir::proxy {
 namespace {
 
 constexpr std::string_view kLastChunk = "0\r\n\r\n";
+// Header, nonce and tag of TLS 1.2 with AES-GCM, the longest that we speak. With it the end of the framing is still
+// shorter than the shortest last event in a chunk.
+constexpr uint64_t kTlsRecordOverheadMax = 29;
 constexpr std::string_view kLineEnd = "\r\n";
 // An answer's head: providers send some 2 KB.
 constexpr size_t kAnswerHeadMax = 64u << 10;
@@ -394,6 +397,16 @@ bool Exchange::finish_reading(bool complete) {
     error_type_ = record::ErrorType::unreadable;
   }
   return end.stream_ended;
+}
+
+// Clients leave with the API's last event: they wait neither for the end of the framing (Codex) nor, after an error,
+// for anything. What was said by then is how the exchange ended. An answer that is no stream has no last event.
+bool Exchange::client_has_all() const {
+  if (!stream_) return false;
+  const Stream& client = downstream_->stream();
+  if (state_ == State::relaying) return reading_ && reader_->stream_ended() && client.waiting_bytes() == 0;
+  if (state_ != State::finishing || out_framing_ != gateway::AnswerFraming::chunked) return false;
+  return client.waiting_bytes() <= kLastChunk.size() + (client.secure() ? kTlsRecordOverheadMax : 0);
 }
 
 void Exchange::let_upstream_go(bool reusable) {

@@ -54,6 +54,7 @@ class Stream {
   bool start_handshake();
   bool ready() const { return !tls_ || tls_->handshake_done(); }
   tls::Machine* tls() { return tls_.get(); }
+  bool secure() const { return tls_ != nullptr; }
 
   // --- receiving ---
   void resume_receive();

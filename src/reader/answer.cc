@@ -172,6 +172,10 @@ AnswerEnd AnswerReader::finish(bool complete, FactSink& sink) {
           .error_status = self.facts.error_status};
 }
 
+bool AnswerReader::stream_ended() const {
+  return impl_->stream && impl_->facts.stream_ended;
+}
+
 unsigned AnswerReader::open_line_ends() const {
   return impl_->stream ? impl_->scanner.open_line_ends() : 0;
 }

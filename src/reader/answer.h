@@ -75,6 +75,8 @@ class AnswerReader {
   // The body has ended (`complete`), or was cut. Emits the facts to `sink`, and says how it stood.
   AnswerEnd finish(bool complete, FactSink& sink);
 
+  // The API's last event has been fed, or an error event; false for what is no stream.
+  bool stream_ended() const;
   // For the final error event of a cut stream: how many "\n" close the partial event: 0 at an event boundary, 1 at the
   // start of a line inside an event, 2 inside a line.
   unsigned open_line_ends() const;

@@ -220,6 +220,33 @@ TEST_CASE("upstream: a client that leaves closes the upstream connection within 
   }
 }
 
+TEST_CASE("upstream: a client that leaves with the last event, before the framing ends, had its whole answer") {
+  struct Case {
+    std::string_view last;
+    std::string_view outcome, error_type;
+  };
+  const std::string error = event("error", R"(,"error":{"type":"overloaded_error","message":"busy"})");
+  for (const Case& of : {Case{kStop, "completed", ""}, Case{error, "upstream_error", "overloaded"}}) {
+    std::atomic<bool> broken_off{false};
+    Provider provider([&](Socket& connection) {
+      connection.read_request();
+      connection.send(std::string(kStreamHead) + chunk(kStart) + chunk(of.last));
+      connection.wait_end();  // the last chunk is still owed
+      broken_off = true;
+    });
+    Gateway gateway({.upstream_port = provider.port()});
+    Socket client = gateway.connect();
+    client.send(request("/anthropic/v1/messages", kStreaming));
+    std::string got;
+    while (got.find(of.last) == got.npos) got += client.receive();
+    client.close();
+    const auto rows = gateway.rows(1);
+    CHECK(rows[0].outcome == of.outcome);
+    CHECK(rows[0].error_type == of.error_type);
+    CHECK(eventually([&] { return broken_off.load(); }));
+  }
+}
+
 TEST_CASE("upstream: a client that leaves while the connection is being made, or before an answer, ends the exchange") {
   std::atomic<int> open{0};
   Provider provider([&](Socket& connection) {
