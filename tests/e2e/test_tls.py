@@ -2,66 +2,13 @@
 import os
 import shutil
 import signal
-import socket
 import ssl
-import threading
 
 import pytest
 from rig import (Client, MESSAGE, MESSAGE_STREAM, ask, bearer, configuration, eventually, request)
+from tls_front import TlsFront
 
 ANTHROPIC = "/anthropic/v1/messages"
-
-
-class TlsFront:
-    """A provider that speaks TLS: each connection is carried on to the mock. Counts handshakes, and those resumed."""
-
-    def __init__(self, mock, certificate, key):
-        self.target = mock.port
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(certificate, key)
-        self.names = []
-        self.context.sni_callback = lambda connection, name, context: self.names.append(name)
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.port = self.listener.getsockname()[1]
-        self.handshakes, self.resumed = 0, 0
-        threading.Thread(target=self.accept, daemon=True).start()
-
-    def accept(self):
-        while True:
-            try:
-                plain, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self.serve, args=(plain,), daemon=True).start()
-
-    def serve(self, plain):
-        try:
-            secure = self.context.wrap_socket(plain, server_side=True)
-        except OSError:
-            return
-        self.handshakes += 1
-        self.resumed += secure.session_reused
-        with secure, socket.create_connection(("127.0.0.1", self.target)) as onward:
-            def back():
-                try:
-                    while data := onward.recv(65536):
-                        secure.sendall(data)
-                    secure.unwrap()
-                except (OSError, ValueError):
-                    pass
-            threading.Thread(target=back, daemon=True).start()
-            try:
-                while data := secure.recv(65536):
-                    onward.sendall(data)
-            except OSError:
-                pass
-            try:
-                onward.shutdown(socket.SHUT_WR)
-            except OSError:
-                pass
-
-    def close(self):
-        self.listener.close()
 
 
 @pytest.fixture
@@ -69,7 +16,7 @@ def front(mock, certificates):
     made = []
 
     def maker(name="valid"):
-        made.append(TlsFront(mock, certificates[f"{name}.pem"], certificates[f"{name}.key"]))
+        made.append(TlsFront(mock.port, certificates[f"{name}.pem"], certificates[f"{name}.key"]))
         return made[-1]
 
     yield maker
