@@ -437,3 +437,15 @@ def free_port():
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
             return port
+
+
+def run_client(name, folder, *arguments, **environment):
+    """A Node client with a home of its own, told to keep to itself."""
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    path = NODE / "node_modules/.bin" / name
+    assert path.exists(), f"{path} is missing; ./dev test installs it"
+    return subprocess.run([str(path), *arguments], cwd=folder, capture_output=True, text=True, timeout=120, check=False,
+                          stdin=subprocess.DEVNULL,
+                          env={"PATH": os.environ["PATH"], "HOME": str(home), "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+                               "DISABLE_AUTOUPDATER": "1", **environment})

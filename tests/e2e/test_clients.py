@@ -1,32 +1,18 @@
 """The real clients and the official SDKs through weir: each succeeds, the provider sees the right credential, the record says so."""
 import json
-import os
 import ssl
-import subprocess
 
 import anthropic
 import httpx2 as httpx
 import openai
 import pytest
-from rig import ANTHROPIC_KEY, NODE, OPENAI_KEY, USER_ID, configuration, eventually
+from rig import ANTHROPIC_KEY, OPENAI_KEY, USER_ID, configuration, eventually, run_client
 
 PERSONAL = "sk-ant-api03-my-own-key-7890"
 OAUTH = "sk-ant-oat01-login-of-mine-4567"
 OWN_OPENAI = "sk-proj-my-own-key-3210"
 # The beginning of the mock's text.
 HELLO = "Hello from the mock provider"
-
-
-def run_client(name, folder, *arguments, **environment):
-    """A Node client with a home of its own, told to keep to itself."""
-    home = folder / "home"
-    home.mkdir(exist_ok=True)
-    path = NODE / "node_modules/.bin" / name
-    assert path.exists(), f"{path} is missing; ./dev test installs it"
-    return subprocess.run([str(path), *arguments], cwd=folder, capture_output=True, text=True, timeout=120, check=False,
-                          stdin=subprocess.DEVNULL,
-                          env={"PATH": os.environ["PATH"], "HOME": str(home), "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-                               "DISABLE_AUTOUPDATER": "1", **environment})
 
 
 @pytest.fixture
