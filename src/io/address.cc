@@ -2,58 +2,15 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/stat.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <string>
 
 namespace weir::io {
-
-namespace {
-
-const sockaddr* generic(const Address& address) {
-  return reinterpret_cast<const sockaddr*>(&address.storage);
-}
-
-// What usually makes bind(2) or listen(2) fail, and the way out.
-std::string bind_advice(int error, const Address& address) {
-  switch (error) {
-    case EADDRINUSE:
-      return fmt::format("another process listens there; `ss -ltnp` shows which; stop it or choose another --listen");
-    case EACCES:
-      return address.family() == AF_UNIX ? "the folder is not writable for this user"
-                                         : "ports below 1024 need CAP_NET_BIND_SERVICE or a higher port";
-    case EADDRNOTAVAIL:
-      return "no interface of this machine has that address; `ip address` lists them";
-    case ENOENT:
-      return "the folder of the socket does not exist; make it first";
-    default:
-      return "see the system's message";
-  }
-}
-
-// A socket file that a dead process left behind refuses connections; a live one accepts them.
-bool is_stale_socket(const Address& address) {
-  const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (probe < 0) return false;
-  const bool stale = ::connect(probe, generic(address), address.size) != 0 && errno == ECONNREFUSED;
-  ::close(probe);
-  return stale;
-}
-
-void enable(int socket, int level, int option) {
-  const int on = 1;
-  ::setsockopt(socket, level, option, &on, sizeof on);
-}
-
-}  // namespace
 
 bool Address::is_loopback() const {
   if (family() == AF_UNIX) return true;
@@ -140,58 +97,6 @@ Result<Address> parse_address(std::string_view text) {
     return fail("\"{}\": not an address; use an IPv4 address, an IPv6 one in [brackets], or unix:/path", text);
   }
   return address_from(reinterpret_cast<const sockaddr*>(&v4), sizeof v4);
-}
-
-Result<int> listen_on(const Address& address, const ListenOptions& options) {
-  const int listener = ::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (listener < 0) return fail("cannot open a socket for {}: {}", address.text(), std::strerror(errno));
-  if (address.family() == AF_UNIX) {
-    if (is_stale_socket(address)) ::unlink(reinterpret_cast<const sockaddr_un*>(&address.storage)->sun_path);
-  } else {
-    enable(listener, SOL_SOCKET, SO_REUSEADDR);  // a restart need not wait for TIME_WAIT
-    if (options.share_port) enable(listener, SOL_SOCKET, SO_REUSEPORT);
-    enable(listener, IPPROTO_TCP, TCP_NODELAY);  // inherited by accepted sockets: no system call for each
-    if (address.family() == AF_INET6) {
-      // One listener serves both families only for [::]; an explicit 0.0.0.0 beside it must be able to bind.
-      enable(listener, IPPROTO_IPV6, IPV6_V6ONLY);
-    }
-  }
-  if (::bind(listener, generic(address), address.size) != 0 || ::listen(listener, options.backlog) != 0) {
-    const int error = errno;
-    ::close(listener);
-    return fail("cannot listen on {}: {}: {}", address.text(), std::strerror(error), bind_advice(error, address));
-  }
-  return listener;
-}
-
-Result<Address> local_address(int socket) {
-  sockaddr_storage storage{};
-  socklen_t size = sizeof storage;
-  if (::getsockname(socket, reinterpret_cast<sockaddr*>(&storage), &size) != 0) {
-    return fail("getsockname: {}", std::strerror(errno));
-  }
-  return address_from(reinterpret_cast<const sockaddr*>(&storage), size);
-}
-
-std::optional<Address> peer_address(int socket) {
-  sockaddr_storage storage{};
-  socklen_t size = sizeof storage;
-  if (::getpeername(socket, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return std::nullopt;
-  return address_from(reinterpret_cast<const sockaddr*>(&storage), size);
-}
-
-Result<int> open_stream(int family) {
-  const int stream = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (stream < 0) return fail("cannot open a socket: {}", std::strerror(errno));
-  if (family != AF_UNIX) enable(stream, IPPROTO_TCP, TCP_NODELAY);
-  return stream;
-}
-
-std::optional<uint32_t> peer_uid(int socket) {
-  ucred credentials{};
-  socklen_t size = sizeof credentials;
-  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0) return std::nullopt;
-  return credentials.uid;
 }
 
 }  // namespace weir::io

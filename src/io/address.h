@@ -1,5 +1,5 @@
 // Socket addresses (IPv4, IPv6, Unix) and the few socket calls that are made outside the ring: at start, and once for a
-// connection.
+// connection (sockets.cc; the simulator has its own).
 #pragma once
 
 #include <sys/socket.h>

@@ -1,6 +1,6 @@
 // The kernel, as operations that complete: the seam of design.md. This header has two implementations, chosen at link
-// time: io_uring (engine_uring.cc) and, in tests, a simulator. Owned by one worker; made and used on that worker's
-// thread.
+// time: io_uring (engine_uring.cc) and the simulator's (tests/sim/engine_sim.cc). Owned by one worker; made and used on
+// that worker's thread.
 //
 // An operation is started with a Token and yields completions that carry it. Completions are gathered by wait() into
 // the caller's array and run by the caller: nothing here calls back. What an operation borrows must stay where it is
@@ -118,6 +118,8 @@ class Engine {
   size_t wait(std::span<Completion> out, uint64_t timeout_ns);
   // As of the last wait(), CLOCK_MONOTONIC.
   uint64_t now_ns() const;
+  // CLOCK_REALTIME, read now; µs since the epoch.
+  int64_t unix_us();
 
   // --- provided buffers ---
   char* buffer_data(uint16_t buffer);

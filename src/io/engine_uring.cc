@@ -77,32 +77,6 @@ struct Parked {
 
 }  // namespace
 
-std::string_view text(Code code) {
-  switch (code) {
-    case Code::ok:
-      return "ok";
-    case Code::ended:
-      return "connection closed";
-    case Code::cancelled:
-      return "cancelled";
-    case Code::reset:
-      return "connection reset";
-    case Code::refused:
-      return "connection refused";
-    case Code::unreachable:
-      return "unreachable";
-    case Code::timed_out:
-      return "timed out";
-    case Code::descriptors_full:
-      return "out of descriptors or memory";
-    case Code::no_buffers:
-      return "out of receive buffers";
-    case Code::other:
-      return "socket error";
-  }
-  return "?";
-}
-
 struct Engine::Impl {
   io_uring ring{};
   bool ring_ready = false;
@@ -444,6 +418,9 @@ size_t Engine::wait(std::span<Completion> out, uint64_t timeout_ns) {
 
 uint64_t Engine::now_ns() const {
   return impl_->now;
+}
+int64_t Engine::unix_us() {
+  return weir::unix_us();
 }
 
 char* Engine::buffer_data(uint16_t buffer) {

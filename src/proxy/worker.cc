@@ -19,8 +19,6 @@ constexpr uint64_t kTickNs = kNsPerSecond;  // the wall clock's offset is taken 
 constexpr uint64_t kAcceptPauseNs = 100 * kNsPerMs;
 constexpr uint64_t kSparePauseNs = 20 * kNsPerMs;
 constexpr uint64_t kStalledNs = 50 * kNsPerMs;
-constexpr uint32_t kUpstreamsMax = 65536;
-constexpr uint32_t kCalloutsMax = 4096;
 
 }  // namespace
 
@@ -29,9 +27,9 @@ Worker::Worker(WorkerOptions options, std::unique_ptr<Logger> logger)
       logger_(std::move(logger)),
       authorizer_(std::make_unique<Authorizer>(*this)),
       downstreams_(options_.connections),
-      upstreams_(kUpstreamsMax),
+      upstreams_(options_.upstreams),
       exchanges_(options_.connections),
-      callouts_(kCalloutsMax),
+      callouts_(options_.callouts),
       mail_event_(::eventfd(0, EFD_CLOEXEC)) {}
 
 Worker::~Worker() {
@@ -53,7 +51,7 @@ Result<> Worker::set_up() {
   if (!engine) return std::unexpected(engine.error());
   engine_ = std::move(*engine);
   now_ns_ = engine_->now_ns();
-  unix_offset_us_ = unix_us() - static_cast<int64_t>(now_ns_ / kNsPerUs);
+  unix_offset_us_ = engine_->unix_us() - static_cast<int64_t>(now_ns_ / kNsPerUs);
   buffers_ = std::make_unique<BufferPool>(*engine_);
   streams_ = std::make_unique<StreamContext>(StreamContext{*engine_, *buffers_, segments_});
   wheel_ = std::make_unique<TimerWheel>(now_ns_);
@@ -330,7 +328,7 @@ void Worker::fire(Timer& timer) {
 }
 
 void Worker::on_tick() {
-  unix_offset_us_ = unix_us() - static_cast<int64_t>(now_ns_ / kNsPerUs);
+  unix_offset_us_ = engine_->unix_us() - static_cast<int64_t>(now_ns_ / kNsPerUs);
   journal_->retry();
   const bool soon = !journal_->backlog_empty() || engine_->buffers_free() < engine_->buffers_total() / 4;
   wheel_->set(tick_, now_ns_ + (soon ? kSparePauseNs : kTickNs));

@@ -47,6 +47,8 @@ struct WorkerOptions {
   uint32_t index = 0;
   io::EngineOptions engine;
   uint32_t connections = 20000;  // of this worker
+  uint32_t upstreams = 65536;
+  uint32_t callouts = 4096;
   std::vector<WorkerListener> listeners;
   record::Journal* journal = nullptr;
 };
