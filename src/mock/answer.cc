@@ -103,6 +103,17 @@ void append_piece(size_t index, uint32_t size, std::string& out) {
   }
 }
 
+void append_event_text(size_t index, const Shape& shape, std::string& out) {
+  if (shape.stamped) out += kStampPlace;
+  append_piece(index, shape.event_bytes, out);
+}
+
+void stamp(std::string& event, uint64_t now_ns) {
+  const size_t at = event.rfind(kStampPlace);
+  if (at == std::string::npos) return;
+  for (size_t i = kStampPlace.size() - 1; i > 0; i--, now_ns >>= 4) event[at + i] = "0123456789abcdef"[now_ns & 15];
+}
+
 void append_text(const Shape& shape, std::string& out) {
   for (uint32_t i = 0; i < shape.events; i++) append_piece(i, shape.event_bytes, out);
 }

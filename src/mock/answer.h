@@ -32,6 +32,7 @@ struct Shape {
   uint32_t event_bytes = 16;  // of text in each
   bool thinking = false;      // a thought (or reasoning summary) before the text
   std::string tool{};         // a call of this tool after the text
+  bool stamped = false;       // each streamed piece of text begins with kStampPlace
 };
 
 // The events of one streamed answer; each can be written at any time. Borrows `ask` and `shape`.
@@ -61,6 +62,12 @@ void write_body(const Ask& ask, const Shape& shape, std::string_view id, std::st
 // The body of an error in the API's shape.
 void write_error(const Ask& ask, uint16_t status, std::string_view message, std::string& out);
 
+// Where the time goes at which a stamped event is written: "@" and 16 hexadecimal digits (CLOCK_MONOTONIC, ns).
+inline constexpr std::string_view kStampPlace = "@0000000000000000";
+void stamp(std::string& event, uint64_t now_ns);
+
+// Piece `index` of a stream's text, with the place of a stamp if the shape has them.
+void append_event_text(size_t index, const Shape& shape, std::string& out);
 // Piece `index` of the fixed text, `size` bytes; it needs no escaping in JSON.
 void append_piece(size_t index, uint32_t size, std::string& out);
 void append_text(const Shape& shape, std::string& out);

@@ -48,7 +48,7 @@ void ChatEvents::arrange(EventStream& stream) {
   stream.piece_ = [](const EventStream& self, size_t index, std::string& out) {
     chunk_start(*self.ask_, self.id_, out);
     put(out, {R"(,"choices":[{"index":0,"delta":{"content":")"});
-    append_piece(index, self.shape_->event_bytes, out);
+    append_event_text(index, *self.shape_, out);
     put(out, {R"("},"finish_reason":null}]})", "\n\n"});
   };
   if (!stream.shape_->tool.empty()) {

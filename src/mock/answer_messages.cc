@@ -67,7 +67,7 @@ void MessagesEvents::arrange(EventStream& stream) {
   stream.piece_ = [](const EventStream& self, size_t index, std::string& out) {
     put(out, {"event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":",
               text_index(*self.shape_), R"(,"delta":{"type":"text_delta","text":")"});
-    append_piece(index, self.shape_->event_bytes, out);
+    append_event_text(index, *self.shape_, out);
     out += "\"}}\n\n";
   };
   stream.after_.push_back([](const EventStream& self, std::string& out) { block_stop(text_index(*self.shape_), out); });

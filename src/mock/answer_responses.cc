@@ -111,7 +111,7 @@ void ResponsesEvents::arrange(EventStream& stream) {
     event("response.output_text.delta", out);
     put(out, {R"(,"item_id":"msg_)", self.id_, R"(","output_index":)", message_index(*self.shape_),
               R"(,"content_index":0,"logprobs":[],"delta":")"});
-    append_piece(index, self.shape_->event_bytes, out);
+    append_event_text(index, *self.shape_, out);
     out += "\"}\n\n";
   };
   stream.after_.push_back([](Self self, std::string& out) {

@@ -217,7 +217,7 @@ void Loop::begin_answer(uint32_t index) {
     connection.state = Connection::State::hanging;
     return flush(index);
   }
-  const std::string id = fmt::format("mock{:016x}", requests_);
+  const std::string id = plan.id.empty() ? fmt::format("mock{:016x}", requests_) : plan.id;
   std::string body;
   if (plan.body) {
     body = *plan.body;
@@ -319,6 +319,7 @@ void Loop::pump(uint32_t index) {
     }
     event_.clear();
     answer.stream->write(answer.next_event++, event_);
+    if (plan.shape.stamped) stamp(event_, monotonic_ns());
     write_piece(index, event_);
   }
   finish(index);

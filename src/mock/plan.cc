@@ -90,6 +90,7 @@ Result<> apply(Plan& plan, std::string_view key, std::string_view value) {
   if (key == "gap") return read_duration(plan.gap_ns, key, value);
   if (key == "events") return read_number<uint32_t>(plan.shape.events, key, value);
   if (key == "bytes") return read_number<uint32_t>(plan.shape.event_bytes, key, value);
+  if (key == "stamped") return read_flag(plan.shape.stamped, key, value);
   if (key == "thinking") return read_flag(plan.shape.thinking, key, value);
   if (key == "step") return read_flag(plan.step, key, value);
   if (key == "interim") return read_flag(plan.interim, key, value);
@@ -108,6 +109,10 @@ Result<> apply(Plan& plan, std::string_view key, std::string_view value) {
   }
   if (key == "tool") {
     plan.shape.tool = value;
+    return {};
+  }
+  if (key == "id") {
+    plan.id = value;
     return {};
   }
   if (key == "body") {

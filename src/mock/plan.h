@@ -29,6 +29,7 @@ struct Plan {
   std::vector<std::pair<std::string, std::string>> headers;  // instead of the usual ones, if there are any
   std::optional<std::string> body;                           // instead of the API's, byte for byte
   Shape shape;
+  std::string id;         // of the answer; empty: another one each time
   uint64_t delay_ns = 0;  // before the answer's head
   uint64_t gap_ns = 0;    // between two events
   Framing framing = Framing::usual;
@@ -38,8 +39,8 @@ struct Plan {
   bool interim = false;         // a 103 before the answer
 };
 
-// "status" "503", "delay" "100ms", "gap", "events", "bytes" (of text in each event), "thinking", "tool", "framing",
-// "ending", "cut", "step", "interim", "body". Errors name the key and what it takes.
+// "status" "503", "delay" "100ms", "gap", "events", "bytes" (of text in each event), "id", "stamped", "thinking",
+// "tool", "framing", "ending", "cut", "step", "interim", "body". Errors name the key and what it takes.
 Result<> apply(Plan& plan, std::string_view key, std::string_view value);
 
 // One JSON object or an array of them, each an answer on top of `defaults`: the keys of apply(), and "headers" as a

@@ -126,3 +126,23 @@ TEST_CASE("json text: quotes, control bytes and invalid UTF-8 stay valid JSON") 
   CHECK(out == "\"a\\\"b\\\\c\\n\\u0001é\xEF\xBF\xBD\"");
   CHECK(is_json(out));
 }
+
+TEST_CASE("mock answer: a stamped event has a place for its time, of one length whatever the time") {
+  for (const Api api : {Api::messages, Api::chat_completions, Api::responses}) {
+    const Ask ask{.api = api, .stream = true};
+    const Shape shape{.events = 1, .event_bytes = 4, .stamped = true};
+    const EventStream stream(ask, shape, "id");
+    size_t stamped = 0;
+    for (size_t i = 0; i < stream.size(); i++) {
+      std::string event;
+      stream.write(i, event);
+      const size_t size = event.size();
+      const bool has_place = event.find(kStampPlace) != std::string::npos;
+      stamp(event, 0x1234abcdu);
+      CHECK(event.size() == size);
+      CHECK((event.find("@000000001234abcd") != std::string::npos) == has_place);
+      stamped += has_place;
+    }
+    CHECK(stamped == 1);
+  }
+}

@@ -18,6 +18,8 @@ TEST_CASE("mock plan: each key is set") {
                                                                                              {"cut", "7"},
                                                                                              {"step", "true"},
                                                                                              {"interim", "true"},
+                                                                                             {"id", "fixed"},
+                                                                                             {"stamped", "1"},
                                                                                              {"body", "x"}}) {
     CHECK(apply(plan, key, value));
   }
@@ -34,6 +36,8 @@ TEST_CASE("mock plan: each key is set") {
   CHECK(plan.step);
   CHECK(plan.interim);
   CHECK(plan.body == "x");
+  CHECK(plan.id == "fixed");
+  CHECK(plan.shape.stamped);
 }
 
 TEST_CASE("mock plan: what is not understood is named") {
