@@ -17,6 +17,7 @@ constexpr TwinFlag kTwins[] = {
     {"--workers", "workers"},
     {"--cpus", "cpus"},
     {"--ring-entries", "ring_entries"},
+    {"--batch-wait", "batch_wait"},
     {"--buffers", "buffers"},
     {"--buffer-size", "buffer_size"},
     {"--max-body", "limits.max_body"},

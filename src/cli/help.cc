@@ -48,6 +48,7 @@ Workers
   --workers N              default: one for each usable core
   --cpus LIST              pin workers to these cores, in order: 0,2,4
   --ring-entries N         submission queue of a worker (1024)
+  --batch-wait TIME        gather completions so long before acting: less CPU, later events (0)
   --buffers N              receive buffers of a worker (512)
   --buffer-size SIZE       of one (4KiB)
 Limits

@@ -123,6 +123,7 @@ struct Config {
                                                  "X-Weir-Token"};
   std::string node;  // default: the host's name
   uint32_t ring_entries = 1024;
+  uint64_t batch_wait_ns = 0;
   uint32_t buffers = 512;  // provided buffers per worker
   uint32_t buffer_size = 4096;
   uint64_t dns_ttl_ns = 30 * kNsPerSecond;

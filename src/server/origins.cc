@@ -59,6 +59,7 @@ std::vector<std::string> parts_that_need_a_restart(const gateway::Config& old_co
   check(old_config.data_dir == new_config.data_dir, "data_dir");
   check(old_config.node == new_config.node, "node");
   check(old_config.ring_entries == new_config.ring_entries, "ring_entries");
+  check(old_config.batch_wait_ns == new_config.batch_wait_ns, "batch_wait");
   check(old_config.buffers == new_config.buffers, "buffers");
   check(old_config.buffer_size == new_config.buffer_size, "buffer_size");
   check(old_config.limits.connections == new_config.limits.connections, "limits.connections");
@@ -77,6 +78,7 @@ void keep_parts_that_need_a_restart(const gateway::Config& old_config, gateway::
   new_config.data_dir = old_config.data_dir;
   new_config.node = old_config.node;
   new_config.ring_entries = old_config.ring_entries;
+  new_config.batch_wait_ns = old_config.batch_wait_ns;
   new_config.buffers = old_config.buffers;
   new_config.buffer_size = old_config.buffer_size;
   new_config.limits.connections = old_config.limits.connections;

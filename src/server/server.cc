@@ -255,7 +255,8 @@ Result<> Server::Impl::set_up() {
     per_worker[i].engine = {.entries = config().ring_entries,
                             .completion_entries = std::max(8192u, power_of_two_at_least(config().ring_entries * 4)),
                             .buffers = power_of_two_at_least(config().buffers),
-                            .buffer_size = config().buffer_size};
+                            .buffer_size = config().buffer_size,
+                            .wait_us = static_cast<uint32_t>(config().batch_wait_ns / kNsPerUs)};
     per_worker[i].connections = std::max(1u, config().limits.connections / worker_count);
     per_worker[i].journal = &recorder->journal(i);
   }

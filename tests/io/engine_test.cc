@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/clock.h"
@@ -184,6 +186,37 @@ TEST_CASE("engine: connect and accept over TCP, a refused one says so") {
   fixture.engine->connect(*second, *bound, {.op = 4});
   CHECK(fixture.next()[0].code == Code::refused);
   ::close(*second);
+}
+
+TEST_CASE("engine: with a least wait, one turn takes what comes within it") {
+  if (!probe_kernel().min_wait) {
+    MESSAGE("skipped: this kernel has no least wait (it came with Linux 6.12)");
+    return;
+  }
+  auto engine = Engine::create({.entries = 64, .buffers = 16, .wait_us = 200'000});
+  REQUIRE(engine.has_value());
+  Pair first, second;
+  (*engine)->receive(first.ends[0], {.op = 1});
+  (*engine)->receive(second.ends[0], {.op = 2});
+  (*engine)->wait({}, 0);
+  write_all(first.ends[1], "a");
+  std::thread later([&] {
+    // Some time after the first is there; a turn without a least wait would have returned with it.
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    write_all(second.ends[1], "b");
+  });
+  std::array<Completion, 8> completions;
+  CHECK((*engine)->wait(completions, 5 * kNsPerSecond) == 2);
+  later.join();
+}
+
+TEST_CASE("engine: a least wait is no more than the timeout when nothing comes") {
+  auto engine = Engine::create({.entries = 64, .buffers = 16, .wait_us = 100});
+  REQUIRE(engine.has_value());
+  std::array<Completion, 8> completions;
+  const uint64_t before = monotonic_ns();
+  CHECK((*engine)->wait(completions, 20 * kNsPerMs) == 0);
+  CHECK(monotonic_ns() - before >= 20 * kNsPerMs);
 }
 
 TEST_CASE("engine: receive_into waits for all of it") {
