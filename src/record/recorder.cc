@@ -281,11 +281,7 @@ DbResult<bool> Recorder::Impl::deliver_leftover(const Leftover& leftover) {
   for (size_t i = leftover_delivered; i < last; ++i) {
     const RecordRef record = leftover.record(positions[i]);
     const auto event = decode(record.type, record.payload);
-    if (!event) {
-      log(LogLevel::error, "a record of the journal is of no kind that is known", LogField("path", leftover.path()),
-          LogField("position", record.position), LogField("type", static_cast<uint16_t>(record.type)));
-      continue;
-    }
+    ASSERT(event.has_value());  // the scan has seen to it; what is of no known kind is damage
     if (auto applied = sink.apply(*event); !applied) return std::unexpected(std::move(applied.error()));
   }
   const JournalPosition end{id, leftover.header().worker_index, leftover.record(positions[last - 1]).end};

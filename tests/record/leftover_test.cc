@@ -2,9 +2,13 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <atomic>
+#include <bit>
 #include <cstring>
 #include <fstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "record/codec.h"
@@ -34,9 +38,9 @@ struct Left {
     bytes.assign(std::istreambuf_iterator<char>(file), {});
     REQUIRE(bytes.size() == kHeaderSize + kRingSizeMin);
   }
-  std::unique_ptr<Leftover> load() {
+  std::unique_ptr<Leftover> load(Scope scope = Scope::undelivered) {
     std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
-    auto loaded = Leftover::load(path);
+    auto loaded = Leftover::load(path, scope);
     REQUIRE_MESSAGE(loaded.has_value(), (loaded ? "" : loaded.error().message));
     return std::move(*loaded);
   }
@@ -154,13 +158,23 @@ TEST_CASE("leftover: positions that cannot be true are told, and every whole rec
   }
 }
 
-TEST_CASE("leftover: after a power cut, records behind an old head count; while the kernel lives, they do not") {
+TEST_CASE("leftover: after a power cut, records behind an old head count") {
   Left left;
   left.set(kHeadOffset, left.positions[7]);
-  CHECK(left.load()->positions().size() == 7);
   left.change_headers([](FileHeader& header) { header.boot_id[0] = 'x'; });
   CHECK(left.load()->positions() == left.positions);
   CHECK(left.load()->damage().empty());
+}
+
+TEST_CASE("leftover: while the kernel lives, one record behind the head was not published; more say that it is wrong") {
+  Left left;
+  left.set(kHeadOffset, left.positions[9]);
+  CHECK(left.load()->positions().size() == 9);
+  CHECK(left.load()->damage().empty());
+  left.set(kHeadOffset, left.positions[8]);
+  CHECK(left.load()->positions() == left.positions);
+  REQUIRE(left.load()->damage().size() == 1);
+  CHECK(left.load()->damage()[0].file_offset == kHeadOffset);
 }
 
 TEST_CASE("leftover: after a power cut, a head that is ahead of its records is damage") {
@@ -170,6 +184,102 @@ TEST_CASE("leftover: after a power cut, a head that is ahead of its records is d
   CHECK(leftover->positions().size() == 8);
   REQUIRE(leftover->damage().size() == 1);
   CHECK(leftover->damage()[0].file_offset == kHeaderSize + left.positions[8]);
+}
+
+TEST_CASE("leftover: positions at the end of their range are no reason to look for ever") {
+  Left left;
+  left.set(kHeadOffset, UINT64_MAX - 7);
+  left.set(kTailOffset, UINT64_MAX - 1023);
+  for (const Scope scope : {Scope::undelivered, Scope::whole_ring})
+    CHECK(left.load(scope)->positions() == left.positions);
+}
+
+TEST_CASE("leftover: the whole ring has the delivered records too, as far as they were not written over") {
+  Left left;
+  left.set(kTailOffset, left.positions[4]);
+  CHECK(left.load(Scope::whole_ring)->positions() == left.positions);
+  CHECK(left.load(Scope::whole_ring)->damage().empty());
+  left.flip(kHeaderSize + left.positions[1] + 40);
+  CHECK(left.load()->damage().empty());
+  CHECK(left.load(Scope::whole_ring)->damage().size() == 1);
+
+  const TempFolder folder;
+  auto journal = std::move(*Journal::create(folder.path() + "/j", kRingSizeMin, 0));
+  JournalWriter writer(*journal);
+  std::vector<uint64_t> positions;
+  for (uint64_t number = 0; journal->head() < 3 * kRingSizeMin + 12345; ++number) {
+    positions.push_back(journal->head());
+    REQUIRE(writer.begin(start_of(number)));
+    writer.end(end_of(number));
+    journal->release_to(journal->head());
+  }
+  const auto ring = std::move(*Leftover::load(folder.path() + "/j", Scope::whole_ring));
+  CHECK(ring->damage().empty());
+  CHECK(ring->positions().size() > kRingSizeMin / 1024);
+  CHECK(ring->positions().front() > journal->head() - kRingSizeMin);
+  CHECK(std::ranges::is_sorted(ring->positions()));
+  CHECK(ring->record(ring->positions().back()).end == journal->head());
+}
+
+TEST_CASE("leftover: a live journal is read whole while its process goes on, and nothing is called damaged") {
+  const TempFolder folder;
+  auto journal = std::move(*Journal::create(folder.path() + "/j", kRingSizeMin, 0));
+  std::atomic<bool> stop{false};
+  std::thread process([&] {
+    JournalWriter writer(*journal);
+    for (uint64_t number = 0; !stop; ++number) {
+      if (writer.begin(start_of(number))) writer.end(end_of(number));
+      if (number % 7 == 0) journal->release_to(journal->head());
+    }
+  });
+  for (int i = 0; i < 50; ++i) {
+    const auto ring = Leftover::load(folder.path() + "/j", Scope::whole_ring);
+    REQUIRE_MESSAGE(ring.has_value(), (ring ? "" : ring.error().message));
+    for (const Damage& damage : (*ring)->damage()) FAIL_CHECK(damage.what << " at " << damage.file_offset);
+  }
+  stop = true;
+  process.join();
+}
+
+TEST_CASE("leftover: a whole record of no known kind is damage, not a record") {
+  for (const auto& [type, payload] : {std::pair{uint16_t{77}, size_t{48}}, {uint16_t{1}, size_t{16}}}) {
+    Left left(3);
+    std::string record(sizeof(RecordHeader) + payload, 'x');
+    FileHeader file;
+    std::memcpy(&file, left.bytes.data(), sizeof file);
+    RecordHeader header{0, type, static_cast<uint16_t>(record.size() / kRecordAlignment), left.head};
+    std::memcpy(record.data(), &header, sizeof header);
+    header.checksum = record_checksum(record_seed(file.journal_id), record.data(), record.size());
+    std::memcpy(record.data(), &header, sizeof header);
+    left.bytes.replace(kHeaderSize + left.head, record.size(), record);
+    left.set(kHeadOffset, left.head + record.size());
+    const auto leftover = left.load();
+    CHECK(leftover->positions() == left.positions);
+    REQUIRE(leftover->damage().size() == 1);
+    CHECK(leftover->damage()[0].file_offset == kHeaderSize + left.head);
+    CHECK(leftover->damage()[0].what.find("type " + std::to_string(type)) != std::string::npos);
+  }
+}
+
+TEST_CASE("leftover: a small file that tells of a large ring is read at once") {
+  Left left;
+  left.change_headers([](FileHeader& header) { header.ring_size = kRingSizeMax; });
+  left.set(kHeadOffset, kRingSizeMax - 64);
+  left.bytes.resize(kHeaderSize + left.positions[5]);
+  const auto leftover = left.load();
+  CHECK(leftover->positions() == std::vector<uint64_t>(left.positions.begin(), left.positions.begin() + 5));
+  CHECK(leftover->damage().size() == 2);
+}
+
+TEST_CASE("leftover: what follows the ring, and another byte order, are told") {
+  Left left;
+  left.bytes += "more";
+  REQUIRE(left.load()->damage().size() == 1);
+  CHECK(left.load()->damage()[0].file_offset == kHeaderSize + kRingSizeMin);
+  CHECK(left.load()->positions() == left.positions);
+  left.change_headers([](FileHeader& header) { header.byte_order = std::byteswap(header.byte_order); });
+  CHECK_FALSE(left.load()->is_journal());
+  CHECK(left.load()->damage()[0].what.find("byte order") != std::string::npos);
 }
 
 TEST_CASE("recovery: a leftover journal is delivered once, and its file goes") {
@@ -209,6 +319,30 @@ TEST_CASE("recovery: a damaged journal is told, what is readable delivered, and 
   }
   CHECK(log.count("offset=" + std::to_string(offset)) == 1);
   CHECK(log.count("kept the damaged journal") == 1);
+}
+
+TEST_CASE("recovery: a record of no known kind is told, and its file kept aside") {
+  const TempFolder folder;
+  TestLog log(folder);
+  {
+    Left left(2);
+    FileHeader file;
+    std::memcpy(&file, left.bytes.data(), sizeof file);
+    char* const first = left.bytes.data() + kHeaderSize;
+    RecordHeader header;
+    std::memcpy(&header, first, sizeof header);
+    header.type = 9;
+    std::memcpy(first, &header, sizeof header);
+    header.checksum = record_checksum(record_seed(file.journal_id), first, left.positions[1]);
+    std::memcpy(first, &header, sizeof header);
+    left.load();
+    std::filesystem::create_directory(folder.journals());
+    std::filesystem::copy(left.path, folder.journals() + "/worker-0.journal");
+  }
+  auto recorder = start_recorder(options_of(folder), &log);
+  CHECK(Reader(folder.database()).count("interceptions") == 1);
+  CHECK(folder.journal_files(".bad-").size() == 1);
+  CHECK(log.count("offset=4096") == 1);
 }
 
 TEST_CASE("recovery: a foreign file is set aside and told; a newer journal stops the start") {
