@@ -25,6 +25,8 @@ int main(int argc, char** argv) {
       return weir::cli::run_log_show(parsed.arguments);
     case Command::usage:
       return weir::cli::run_usage(parsed.arguments);
+    case Command::journal_dump:
+      return weir::cli::run_journal_dump(parsed.arguments);
     case Command::rules_explain:
       return weir::cli::run_rules_explain(parsed.arguments);
     case Command::check:

@@ -186,6 +186,17 @@ void add_usage_command(CLI::App& app, Arguments& arguments) {
   usage.callback([&arguments] { arguments.command = Command::usage; });
 }
 
+void add_journal_command(CLI::App& app, Arguments& arguments) {
+  CLI::App& journal = add_command(app, "journal", "journal");
+  journal.require_subcommand(1);
+  CLI::App& dump = add_command(journal, "dump", "journal dump");
+  dump.add_option("FILE", arguments.files);
+  dump.add_flag("--full", arguments.full);
+  dump.add_flag("--json", arguments.json);
+  add_data_dir(dump, arguments);
+  dump.callback([&arguments] { arguments.command = Command::journal_dump; });
+}
+
 void add_rules_command(CLI::App& app, Arguments& arguments) {
   CLI::App& rules = add_command(app, "rules", "rules");
   rules.require_subcommand(1);
@@ -219,6 +230,7 @@ void add_commands(CLI::App& app, Arguments& arguments) {
   add_key_commands(app, arguments);
   add_log_commands(app, arguments);
   add_usage_command(app, arguments);
+  add_journal_command(app, arguments);
   add_rules_command(app, arguments);
   add_command(app, "version", "version").callback([&arguments] { arguments.command = Command::version; });
 }

@@ -24,6 +24,7 @@ enum class Command : uint8_t {
   log,
   log_show,
   usage,
+  journal_dump,
   rules_explain,
   check,
   mock,
@@ -57,6 +58,9 @@ struct Arguments {
   LogQuery log;    // also of `usage`
   std::vector<record::UsageKey> by = {record::UsageKey::user, record::UsageKey::model};
   bool csv = false;
+  // journal dump
+  std::vector<std::string> files;
+  bool full = false;
   // rules explain
   std::string provider, auth, route = "bridged", credential;
   // mock, demo

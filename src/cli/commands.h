@@ -14,6 +14,7 @@ int run_key_revoke(const Arguments& arguments);
 int run_log(const Arguments& arguments);
 int run_log_show(const Arguments& arguments);
 int run_usage(const Arguments& arguments);
+int run_journal_dump(const Arguments& arguments);
 int run_rules_explain(const Arguments& arguments);
 int run_check(const Arguments& arguments);
 int run_version(const Arguments& arguments);

@@ -26,6 +26,7 @@ Operate
   usage                 tokens by user, model, provider, client, credential kind, day
 
 Check
+  journal dump          the records of the journal files, also damaged ones; while weir runs too
   check                 whether a configuration can be used, with file and line of each mistake
   rules explain         what happens to each header of a request
   version               also --version: commit, and what the kernel offers
@@ -163,6 +164,25 @@ Only these interceptions
 failed: upstream_error, gateway_error, interrupted. input: without what came from the cache.
 )";
 
+constexpr std::string_view kJournal =
+    R"(What is in the journal files: each record with its place, and what is damaged.
+
+Usage: weir journal dump [FILE...] [OPTIONS]
+
+Only reads: weir may go on serving, or be dead. Without a FILE: all journals in data_dir/journal.
+A FILE may also be one that was set aside (*.bad-*). A line for each record: offset in the file,
+position (its place among all records, in bytes), delivered (in the database), pending or
+unknown (where the file's positions are damaged), kind, interception, fields.
+src/record/JOURNAL.md describes the format.
+
+  --full    prompts, arguments and thoughts themselves; else their sizes
+  --json    one JSON object per line: files, records, damage
+  --data-dir DIR, --config FILE, --set KEY=VALUE   where the journal is, as for `weir serve`
+
+Damage (torn, flipped or missing bytes, a foreign file) is told on standard error with its
+offset; what can be read is printed all the same, and the exit status is 1.
+)";
+
 constexpr std::string_view kRules = R"(What happens to each header of a request, and which rule says so.
 
 Usage: weir rules explain --provider NAME --auth centralized|byok [OPTIONS]
@@ -188,9 +208,23 @@ Usage: weir version
 )";
 
 constexpr std::pair<std::string_view, std::string_view> kTexts[] = {
-    {"", kMain},          {"serve", kServe},  {"demo", kDemo},           {"mock", kMock},   {"key", kKey},
-    {"key add", kKeyAdd}, {"key list", kKey}, {"key revoke", kKey},      {"log", kLog},     {"log show", kLog},
-    {"usage", kUsage},    {"rules", kRules},  {"rules explain", kRules}, {"check", kCheck}, {"version", kVersion},
+    {"", kMain},
+    {"serve", kServe},
+    {"demo", kDemo},
+    {"mock", kMock},
+    {"key", kKey},
+    {"key add", kKeyAdd},
+    {"key list", kKey},
+    {"key revoke", kKey},
+    {"log", kLog},
+    {"log show", kLog},
+    {"usage", kUsage},
+    {"journal", kJournal},
+    {"journal dump", kJournal},
+    {"rules", kRules},
+    {"rules explain", kRules},
+    {"check", kCheck},
+    {"version", kVersion},
 };
 
 }  // namespace

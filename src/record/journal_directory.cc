@@ -76,14 +76,14 @@ std::string JournalDirectory::left_path(uint32_t worker_index, uint64_t journal_
   return fmt::format("{}/worker-{}-{:016x}.left", path_, worker_index, journal_id);
 }
 
-Result<std::vector<std::string>> JournalDirectory::journals() const {
+Result<std::vector<std::string>> JournalDirectory::list(const std::string& path) {
   std::vector<std::string> paths;
   std::error_code error;
-  for (std::filesystem::directory_iterator entry(path_, error), last; !error && entry != last; entry.increment(error)) {
+  for (std::filesystem::directory_iterator entry(path, error), last; !error && entry != last; entry.increment(error)) {
     const std::string extension = entry->path().extension().string();
     if (extension == ".journal" || extension == ".left") paths.push_back(entry->path().string());
   }
-  if (error) return fail("cannot list {}: {}", path_, error.message());
+  if (error) return fail("cannot list {}: {}", path, error.message());
   std::ranges::sort(paths);
   return paths;
 }

@@ -27,7 +27,9 @@ class JournalDirectory {
   std::string live_path(uint32_t worker_index) const;
   std::string left_path(uint32_t worker_index, uint64_t journal_id) const;
   // Paths of what earlier processes left: *.journal and *.left, in the order of their names.
-  Result<std::vector<std::string>> journals() const;
+  Result<std::vector<std::string>> journals() const { return list(path_); }
+  // The same without the lock, for those who only read: files may come and go.
+  static Result<std::vector<std::string>> list(const std::string& path);
 
   static Result<> rename(const std::string& from, const std::string& to);
   static Result<> remove(const std::string& path);

@@ -155,11 +155,14 @@ Result<> Leftover::read_ring(int descriptor) {
   return {};
 }
 
-void Leftover::scan(Scope scope) {
+bool Leftover::positions_possible() const {
   const bool aligned = head_ % kRecordAlignment == 0 && tail_ % kRecordAlignment == 0;
-  const bool possible =
-      tail_ <= head_ && head_ - tail_ <= header_->ring_size && head_ <= head_after_ && head_after_ <= kPositionMax;
-  if (!aligned || !possible) {
+  return aligned && tail_ <= head_ && head_ - tail_ <= header_->ring_size && head_ <= head_after_ &&
+         head_after_ <= kPositionMax;
+}
+
+void Leftover::scan(Scope scope) {
+  if (!positions_possible()) {
     damage_.push_back({kHeadOffset, kTailOffset + sizeof tail_ - kHeadOffset, "the positions cannot be true"});
     return scan_everything();
   }

@@ -54,6 +54,7 @@ class Leftover {
   // For dumps: where the file said that its records are.
   uint64_t head() const { return head_; }
   uint64_t tail() const { return tail_; }
+  bool positions_possible() const;
 
  private:
   explicit Leftover(std::string path) : path_(std::move(path)) {}

@@ -39,7 +39,7 @@ TEST_CASE("arguments: every twin flag stands in serve's help and is known to the
 
 TEST_CASE("arguments: every help fits a screen of 40 lines and 100 columns") {
   for (const char* command :
-       {"", "serve", "demo", "mock", "key", "key add", "log", "usage", "rules", "check", "version"}) {
+       {"", "serve", "demo", "mock", "key", "key add", "log", "usage", "journal", "rules", "check", "version"}) {
     std::string_view text = help_text(command);
     CHECK(std::ranges::count(text, '\n') <= 40);
     for (size_t end = 0; (end = text.find('\n')) != std::string_view::npos; text.remove_prefix(end + 1)) {
@@ -58,6 +58,7 @@ TEST_CASE("arguments: each command is told apart") {
   CHECK(arguments({"log"}).command == Command::log);
   CHECK(arguments({"log", "show", "id"}).command == Command::log_show);
   CHECK(arguments({"usage"}).command == Command::usage);
+  CHECK(arguments({"journal", "dump", "a", "b"}).command == Command::journal_dump);
   CHECK(arguments({"rules", "explain", "--provider", "p", "--auth", "byok"}).command == Command::rules_explain);
   CHECK(arguments({"check"}).command == Command::check);
   CHECK(arguments({"--version"}).command == Command::version);

@@ -9,7 +9,7 @@ import pytest
 import rig
 from rig import CHAT, MESSAGE, USER_ID, ask, bearer, command, configuration, eventually
 
-COMMANDS = ["", "serve", "demo", "mock", "key", "key add", "key list", "key revoke", "log", "log show", "usage", "rules explain", "check",
+COMMANDS = ["", "serve", "demo", "mock", "key", "key add", "key list", "key revoke", "log", "log show", "usage", "journal", "journal dump", "rules explain", "check",
             "version"]
 ANTHROPIC = "/anthropic/v1/messages"
 
