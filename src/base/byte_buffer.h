@@ -55,9 +55,11 @@ class ByteBuffer {
     size_ += bytes.size();
   }
   void append(char byte) { append(std::string_view(&byte, 1)); }
+  // What the capacity becomes when it must grow to take `size` more bytes.
+  size_t capacity_with(size_t size) const { return std::max({capacity_ * 2, size_ + size, kFirstGrowth}); }
   // Room for `size` more bytes at the returned place; commit() says how many of them were written.
   char* make_room(size_t size) {
-    if (capacity_ - size_ < size) reserve(std::max({capacity_ * 2, size_ + size, kFirstGrowth}));
+    if (capacity_ - size_ < size) reserve(capacity_with(size));
     return data_.get() + size_;
   }
   void commit(size_t size) {

@@ -22,6 +22,7 @@ constexpr TwinFlag kTwins[] = {
     {"--buffer-size", "buffer_size"},
     {"--max-body", "limits.max_body"},
     {"--max-head", "limits.max_head"},
+    {"--event-memory", "limits.event_memory"},
     {"--connections", "limits.connections"},
     {"--dns-ttl", "dns_ttl"},
     {"--head-timeout", "timeouts.head"},

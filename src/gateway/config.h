@@ -90,7 +90,8 @@ struct RuleConfig {
 struct Limits {
   uint64_t max_body = 32ull << 20;
   uint64_t max_head = 64ull << 10;
-  uint32_t connections = 20000;  // downstream, all workers
+  uint32_t connections = 20000;          // downstream, all workers
+  uint64_t event_memory = 256ull << 20;  // per worker: events and answers being read that are not whole
 };
 struct Timeouts {                          // nanoseconds
   uint64_t head = 30 * kNsPerSecond;       // a request head, from its first byte

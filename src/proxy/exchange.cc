@@ -90,6 +90,7 @@ void Exchange::reset() {
   upstream_status_ = 0;
   upstream_request_id_.clear();
   answer_decoder_.reset();
+  withholder_.reset();
   answer_remaining_ = 0;
   answer_keep_alive_ = answer_byte_seen_ = stream_ = encoded_ = upstream_paused_ = reading_ = false;
   first_byte_us_ = -1;

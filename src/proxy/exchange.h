@@ -165,6 +165,7 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   void record_end();
   void log_refusal(gateway::Refusal refusal, std::string_view detail);
   void log_end();
+  void note_unread(uint32_t count);
 
   Worker* worker_ = nullptr;
   Downstream* downstream_ = nullptr;

@@ -185,11 +185,12 @@ void Exchange::set_up_reading(const wire::ResponseHead& head, std::string_view e
                   .status = head.status,
                   .content_encoding = encoding,
                   .want_tools = provider_->record.tools != gateway::Recording::off,
-                  .want_thoughts = provider_->record.thoughts != gateway::Recording::off});
+                  .want_thoughts = provider_->record.thoughts != gateway::Recording::off,
+                  .budget = &worker_->event_memory()});
   reading_ = true;
   // What was asked for in the client's name is taken out again; only a stream of events has such a chunk.
   withhold_ = withhold_ && stream_ && !encoded_;
-  if (withhold_) withholder_.reset();
+  if (withhold_) withholder_.reset(&worker_->event_memory());
 }
 
 // --- the body ---
@@ -385,6 +386,7 @@ bool Exchange::finish_reading(bool complete) {
   if (!std::exchange(reading_, false)) return true;
   open_line_ends_ = reader_->open_line_ends();
   const reader::AnswerEnd end = reader_->finish(complete, *this);
+  if (end.unheld > 0) note_unread(end.unheld);
   if (end.failed) {
     const bool in_stream = upstream_status_ < 400;
     const record::ErrorType type = in_stream ? error_type_of(end.error_status) : error_type_of(upstream_status_);

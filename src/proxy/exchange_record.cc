@@ -154,6 +154,22 @@ void Exchange::record_end() {
 
 // --- the log ---
 
+// Some of the answer was forwarded but not read. Told once for each exchange, with what tells whether one provider
+// sends giants or the worker's memory for all is too small.
+void Exchange::note_unread(uint32_t count) {
+  const uint64_t total = worker_->count_unread_events(count);
+  const std::string_view id(id_text_.data(), id_text_.size());
+  worker_->log().log(LogLevel::warn, "events too large to be read",
+                     {{"interception_id", id},
+                      {"request_id", request_id_.empty() ? id : request_id_.view()},
+                      {"provider", std::string_view(provider_->name)},
+                      {"route", route_text_.view()},
+                      {"events", count},
+                      {"events_of_worker", total},
+                      {"event_memory", worker_->event_memory().limit()},
+                      {"event_memory_held", worker_->event_memory().held()}});
+}
+
 void Exchange::log_entry_refusal(const gateway::Entry& entry) {
   entry_logged_ = true;
   const gateway::RefusalRow& row = gateway::row(entry.refusal);

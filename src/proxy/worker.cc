@@ -174,6 +174,7 @@ void Worker::take(NewSnapshot& message) {
     if (i == origins_.size()) origins_.push_back(std::make_unique<Origin>(*this, message.origins[i]));
     if (i < message.clients.size() && message.clients[i]) origins_[i]->set_client(std::move(message.clients[i]));
   }
+  event_memory_.set_limit(limits().event_memory);
   authorizer_->clear_cache();
   if (previous != nullptr && previous->exchanges == 0) {
     snapshots_.remove_if([&](const HeldSnapshot& held) { return &held == previous; });

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "base/budgeted_buffer.h"
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/slot_pool.h"
@@ -65,6 +66,7 @@ struct WorkerCounters {
   std::atomic<uint64_t> exchanges{0};
   std::atomic<uint64_t> refusals{0};
   std::atomic<uint64_t> stale_completions{0};
+  std::atomic<uint64_t> events_unread{0};  // too long to be read, or no event memory was left
 };
 
 class Worker {
@@ -110,6 +112,11 @@ class Worker {
   HeldSnapshot* hold_snapshot();
   void drop_snapshot(HeldSnapshot* held);
   Origin* origin(uint32_t index) { return index < origins_.size() ? origins_[index].get() : nullptr; }
+  MemoryBudget& event_memory() { return event_memory_; }
+  // How many there have been, with these.
+  uint64_t count_unread_events(uint64_t more) {
+    return counters_.events_unread.fetch_add(more, std::memory_order_relaxed) + more;
+  }
   void count_refusal() { counters_.refusals.fetch_add(1, std::memory_order_relaxed); }
 
   Upstream* acquire_upstream() { return upstreams_.acquire(); }
@@ -163,6 +170,7 @@ class Worker {
   std::unique_ptr<TimerWheel> wheel_;
   std::unique_ptr<record::JournalWriter> journal_;
   std::unique_ptr<Authorizer> authorizer_;
+  MemoryBudget event_memory_{0};  // its limit is the newest snapshot's
   reader::RequestReader request_reader_;
   reader::RequestFacts request_facts_;
   wire::RequestHead request_head_;

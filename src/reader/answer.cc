@@ -11,7 +11,6 @@ namespace {
 
 // A body that is no stream is read when it is whole; a longer one is forwarded all the same, and unreadable.
 constexpr size_t kBodyMax = size_t{32} << 20;
-constexpr size_t kBodyKept = size_t{16} * 1024;
 // Compressed answers (which we never asked for): what may come out of how much, so that a bomb costs little.
 constexpr uint64_t kDecodedFree = uint64_t{1} << 20;
 constexpr uint64_t kDecodedRatioMax = 256;
@@ -27,7 +26,7 @@ struct AnswerReader::Impl {
   ContentCoding coding = ContentCoding::identity;
   uint64_t encoded_size = 0, decoded_size = 0;
   wire::SseScanner scanner;
-  ByteBuffer body;
+  BudgetedBuffer body;
   bool body_oversized = false;
   AnswerFacts facts;
   Skeleton skeleton;
@@ -52,9 +51,8 @@ void AnswerReader::reset(const AnswerSettings& settings) {
   self.coding = content_coding_of(settings.content_encoding);
   self.undecodable = self.coding == ContentCoding::unknown;
   self.encoded_size = self.decoded_size = 0;
-  self.scanner.reset();
-  if (self.body.capacity() > kBodyKept) self.body.release();
-  self.body.clear();
+  self.scanner.reset(settings.budget);
+  self.body.reset(settings.budget);
   self.body_oversized = false;
   self.facts.reset(settings);
   self.skeleton.reset();
@@ -86,12 +84,10 @@ void AnswerReader::Impl::feed_encoded(std::string_view bytes) {
 void AnswerReader::Impl::feed_plain(std::string_view bytes) {
   if (!stream) {
     if (body_oversized) return;
-    if (bytes.size() > kBodyMax - body.size()) {
-      body_oversized = true;
-      body.release();
-      return;
-    }
-    body.append(bytes);
+    if (bytes.size() <= kBodyMax - body.size() && body.append(bytes)) return;
+    body_oversized = true;
+    ++facts.unheld;
+    body.release();
     return;
   }
   for (wire::SseEvent event; scanner.next(bytes, event);) {
@@ -101,7 +97,11 @@ void AnswerReader::Impl::feed_plain(std::string_view bytes) {
 
 // False for an event that is not JSON, or that is too long.
 bool AnswerReader::Impl::read_event(const wire::SseEvent& event) {
-  if (event.oversized) return false;
+  if (event.oversized) {
+    ++facts.unheld;
+    if (api == RequestApi::responses) read_unheld_responses_event(event.name, facts);
+    return false;
+  }
   if (event.name != "error" && skeleton.matches(event.data)) return true;
   if (event.data.find_first_not_of(" \t\r\n") == event.data.npos) return true;
   switch (api) {
@@ -147,8 +147,13 @@ void AnswerReader::Impl::finish_stream(bool complete) {
   wire::SseEvent event;
   if (!scanner.finish(event)) return;
   const bool had_ended = facts.stream_ended;
+  if (event.oversized && !complete) {
+    ++facts.unheld;
+    facts.unreadable = true;
+    return;
+  }
   // The last event without its blank line counts. If the stream was cut inside it, that is no fault of its own.
-  if (!read_event(event) && complete && had_ended) facts.unreadable = true;
+  if (!read_event(event) && ((complete && had_ended) || event.oversized)) facts.unreadable = true;
 }
 
 AnswerEnd AnswerReader::finish(bool complete, FactSink& sink) {
@@ -164,12 +169,16 @@ AnswerEnd AnswerReader::finish(bool complete, FactSink& sink) {
   }
   if (self.undecodable) self.facts.unreadable = true;
   self.facts.emit(self.api, sink);
+  self.scanner.reset(self.facts.budget());
+  self.body.clear();
+  self.facts.forget();
   return {.stream_ended = self.facts.stream_ended,
           .unreadable = self.facts.unreadable,
           .failed = self.facts.failed || self.status >= 400,
           .error_type = self.facts.error_type,
           .error_message = self.facts.error_message,
-          .error_status = self.facts.error_status};
+          .error_status = self.facts.error_status,
+          .unheld = self.facts.unheld};
 }
 
 bool AnswerReader::stream_ended() const {

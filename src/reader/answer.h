@@ -3,11 +3,13 @@
 // or delayed.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include "base/budgeted_buffer.h"
 #include "reader/request.h"
 #include "reader/skeleton.h"
 
@@ -49,6 +51,8 @@ struct AnswerSettings {
   std::string_view content_encoding = {};
   bool want_tools = true;  // [record] off: not collected at all
   bool want_thoughts = true;
+  // What is held of the answer is taken of it; borrowed until the next reset. Null: only the bounds of one answer hold.
+  MemoryBudget* budget = nullptr;
 };
 
 struct AnswerEnd {
@@ -59,6 +63,7 @@ struct AnswerEnd {
   std::string_view error_type;  // the provider's own: "overloaded_error". Valid until the reader is reset
   std::string_view error_message;
   uint16_t error_status = 0;  // the status that the API gives that type (overloaded_error → 529); 0: unknown
+  uint32_t unheld = 0;        // events, bodies and texts that were too long, or for which the budget had no room
 };
 
 // One for each running exchange, recycled: reset() keeps its memory (up to a bound).
@@ -72,7 +77,8 @@ class AnswerReader {
   void reset(const AnswerSettings& settings);
   // The next body bytes, as they come.
   void feed(std::string_view bytes);
-  // The body has ended (`complete`), or was cut. Emits the facts to `sink`, and says how it stood.
+  // The body has ended (`complete`), or was cut. Emits the facts to `sink`, gives their memory back, and says how it
+  // stood.
   AnswerEnd finish(bool complete, FactSink& sink);
 
   // The API's last event has been fed, or an error event; false for what is no stream.
@@ -89,11 +95,12 @@ class AnswerReader {
 };
 
 // Withholds the usage-only chunk that a Chat client did not ask for (spec sections 4 and 8): bytes in, bytes out, each
-// event passed on once it is whole, all bytes but the withheld event's unchanged. An event too long to be held (32 MiB)
-// is passed on as it comes.
+// event passed on once it is whole, all bytes but the withheld event's unchanged. An event too long to be held (32 MiB,
+// or what the budget has left) is passed on as it comes.
 class UsageWithholder {
  public:
-  void reset();
+  // Borrows `budget` until the next reset; null: none.
+  void reset(MemoryBudget* budget = nullptr);
   // Appends what may go to the client now to `out`.
   void feed(std::string_view bytes, ByteBuffer& out);
   // The stream has ended: what is left goes out, unless it is a whole usage chunk without its blank line.
@@ -103,12 +110,16 @@ class UsageWithholder {
 
  private:
   bool is_withheld(std::string_view event_bytes);
-  void pass_on(ByteBuffer& out);
+  std::string_view context() const;
+  void take_part(std::string_view part, ByteBuffer& out);
+  void pass_on(std::string_view part, ByteBuffer& out);
+  void end_event();
 
-  Skeleton passed_;       // what most events look like, with their framing
-  ByteBuffer pending_;    // an event that is not whole; while passing_, the last two bytes that were passed on
-  size_t scanned_ = 0;    // of pending_, for line ends
-  bool passing_ = false;  // the event is too long to be held
+  Skeleton passed_;                   // what most events look like, with their framing
+  BudgetedBuffer pending_;            // an event that is not whole
+  bool passing_ = false;              // the event is too long to be held, and was passed on so far
+  std::array<char, 2> passed_end_{};  // its last bytes
+  size_t passed_end_size_ = 0;
 };
 
 }  // namespace weir::reader

@@ -15,6 +15,8 @@ constexpr size_t kTextHeldMax = size_t{32} << 20;
 // What a recycled reader keeps.
 constexpr size_t kFactsKept = 32;
 constexpr size_t kTextKept = 4096;
+// So much text is part of what an exchange costs anyway; only what is beyond it is taken of the budget.
+constexpr size_t kTextFree = size_t{64} * 1024;
 
 constexpr std::array<std::string_view, kExtraCountMax> kExtraNames = {
     "cache_write_5m", "cache_write_1h", "web_search_requests", "reasoning",
@@ -84,9 +86,16 @@ void shrink(std::string& text) {
   if (text.capacity() > kTextKept) std::string().swap(text);
 }
 
+// What the budget knows of when so much text is held.
+size_t counted_text(size_t held) {
+  return held - std::min(held, kTextFree);
+}
+
 }  // namespace
 
-void AnswerFacts::reset(const AnswerSettings& settings) {
+void AnswerFacts::forget() {
+  give_back();
+  fact_count_ = 0;
   if (facts_.size() > kFactsKept) facts_ = std::vector<Fact>();
   for (Fact& fact : facts_) {
     shrink(fact.id);
@@ -95,15 +104,20 @@ void AnswerFacts::reset(const AnswerSettings& settings) {
   }
   if (items_.capacity() > kFactsKept) items_ = std::vector<uint64_t>();
   if (sorted_.capacity() > kFactsKept) sorted_ = std::vector<uint32_t>();
+  items_.clear();
+}
+
+void AnswerFacts::reset(const AnswerSettings& settings) {
+  forget();
   for (std::string* text : {&response_id, &error_type, &error_message}) {
     shrink(*text);
     text->clear();
   }
-  items_.clear();
-  fact_count_ = text_held_ = 0;
+  budget_ = settings.budget;
   usage = {};
   message_ended = stream_ended = unreadable = failed = false;
   error_status = 0;
+  unheld = 0;
   want_tools_ = settings.want_tools;
   want_thoughts_ = settings.want_thoughts;
 }
@@ -129,22 +143,42 @@ Fact* AnswerFacts::add(Fact::Kind kind) {
 
 void AnswerFacts::append(Fact& fact, const JsonValue& value) {
   if (value.is(JsonKind::none) || value.is(JsonKind::null)) return;
-  const size_t before = fact.text.text.size();
-  if (text_held_ > kTextHeldMax) {
-    unreadable = true;
-    fact.text.truncated = true;  // from here on only its size grows
-  }
+  const size_t room = fact.text.truncated ? 0 : kTextMax - fact.text.text.size();
+  // From here on only its size grows.
+  if (!hold(std::min(value.raw.size(), room))) fact.text.truncated = true;
   if (value.is_string()) {
     append_unescaped(value.raw, fact.text);
   } else {
     fact.text.append(value.raw);
   }
-  text_held_ += fact.text.text.size() - before;
+}
+
+void AnswerFacts::assign(std::string& text, const JsonValue& value) {
+  if (value.is_string() && hold(std::min(value.raw.size(), kTextMax))) assign_unescaped(value.raw, text);
+}
+
+// Whether so much more text may be held; if not, the answer is not read whole.
+bool AnswerFacts::hold(size_t more) {
+  if (more <= kTextHeldMax - text_held_) {
+    const size_t counted = counted_text(text_held_ + more) - counted_text(text_held_);
+    if (counted == 0 || budget_ == nullptr || budget_->take(counted)) {
+      text_held_ += more;
+      return true;
+    }
+  }
+  unreadable = true;
+  ++unheld;
+  return false;
+}
+
+void AnswerFacts::give_back() {
+  if (budget_ != nullptr) budget_->give_back(counted_text(text_held_));
+  text_held_ = 0;
 }
 
 void AnswerFacts::drop_all() {
+  give_back();
   fact_count_ = 0;
-  text_held_ = 0;
   items_.clear();
 }
 

@@ -61,7 +61,14 @@ struct Fact {
 
 class AnswerFacts {
  public:
+  AnswerFacts() = default;
+  ~AnswerFacts() { give_back(); }
+  AnswerFacts(const AnswerFacts&) = delete;
+  AnswerFacts& operator=(const AnswerFacts&) = delete;
+
   void reset(const AnswerSettings& settings);
+  // Gives the memory of tools and thoughts back; the rest stays until reset().
+  void forget();
 
   // A new fact at the end; null if there is no room, or nobody wants its kind. Valid until the next add.
   Fact* add(Fact::Kind kind);
@@ -79,6 +86,8 @@ class AnswerFacts {
   }
   // Appends what a string value holds, or the raw JSON of another kind.
   void append(Fact& fact, const JsonValue& value);
+  // Sets an id or a name, if this is a string.
+  void assign(std::string& text, const JsonValue& value);
   void drop_all();
   // A whole thought of `text`, if there is any.
   void add_thought(std::string_view source, const JsonValue& text, uint32_t order);
@@ -93,6 +102,7 @@ class AnswerFacts {
   // Gives out usage, tools and thoughts. `subtract_cached`: the reported input contains the cached tokens.
   void emit(RequestApi api, FactSink& sink);
   size_t memory() const;
+  MemoryBudget* budget() const { return budget_; }
 
   UsageCounts usage;
   bool message_ended = false;  // as the API says; an error event does not
@@ -100,15 +110,19 @@ class AnswerFacts {
   bool unreadable = false;
   bool failed = false;
   uint16_t error_status = 0;
+  uint32_t unheld = 0;  // what was too long, or for which there was no memory
   std::string response_id, error_type, error_message;
 
  private:
   void emit_usage(RequestApi api, FactSink& sink);
   void emit_fact(RequestApi api, const Fact& fact, FactSink& sink);
+  bool hold(size_t more);
+  void give_back();
 
   std::vector<Fact> facts_;  // the first fact_count_ are in use; the others keep their memory
   size_t fact_count_ = 0;
-  size_t text_held_ = 0;
+  size_t text_held_ = 0;  // bytes of ids, names and texts, or a little more; taken of the budget but for the first few
+  MemoryBudget* budget_ = nullptr;
   std::vector<uint64_t> items_;  // output indexes in the order in which the items started
   std::vector<uint32_t> sorted_;
   bool want_tools_ = true;
@@ -120,6 +134,8 @@ class AnswerFacts {
 bool read_messages_event(const wire::SseEvent& event, AnswerFacts& facts, Skeleton& skeleton);
 bool read_chat_event(const wire::SseEvent& event, AnswerFacts& facts, Skeleton& skeleton);
 bool read_responses_event(const wire::SseEvent& event, AnswerFacts& facts, Skeleton& skeleton);
+// Of an event that was too long only its name is known: that of a last event still ends the stream.
+void read_unheld_responses_event(std::string_view name, AnswerFacts& facts);
 void read_messages_body(std::string_view body, AnswerFacts& facts);
 void read_chat_body(std::string_view body, AnswerFacts& facts);
 void read_responses_body(std::string_view body, AnswerFacts& facts);

@@ -58,8 +58,8 @@ void read_tool_call(uint64_t choice, const JsonValue& call, uint64_t position, A
   } else if (custom.is_object()) {
     read_members(custom, {{"name", &name}, {"input", &arguments}});
   }
-  if (fact->id.empty() && id.is_string()) assign_unescaped(id.raw, fact->id);
-  if (fact->name.empty() && name.is_string()) assign_unescaped(name.raw, fact->name);
+  if (fact->id.empty()) facts.assign(fact->id, id);
+  if (fact->name.empty()) facts.assign(fact->name, name);
   facts.append(*fact, arguments);
 }
 

@@ -39,8 +39,8 @@ Fact* start_block(const JsonValue& block, AnswerFacts& facts) {
   if (type.is_text("tool_use")) {
     fact = facts.add(Fact::Kind::tool);
     if (fact == nullptr) return nullptr;
-    if (id.is_string()) assign_unescaped(id.raw, fact->id);
-    if (name.is_string()) assign_unescaped(name.raw, fact->name);
+    facts.assign(fact->id, id);
+    facts.assign(fact->name, name);
     if (has_members(input)) facts.append(*fact, input);
     fact->provisional = true;
   } else if (type.is_text("thinking")) {

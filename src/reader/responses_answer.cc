@@ -53,8 +53,8 @@ void read_item(const JsonValue& item, uint32_t order, AnswerFacts& facts) {
     if (fact == nullptr) return;
     fact->order = order;
     fact->whole = true;
-    if (call_id.is_string()) assign_unescaped(call_id.raw, fact->id);
-    if (name.is_string()) assign_unescaped(name.raw, fact->name);
+    facts.assign(fact->id, call_id);
+    facts.assign(fact->name, name);
     facts.append(*fact, is_function ? arguments : input);
   } else if (type.is_text("reasoning")) {
     read_thoughts("reasoning_summary", "summary_text", summary, order, facts);
@@ -135,6 +135,12 @@ bool read_responses_event(const wire::SseEvent& event, AnswerFacts& facts, Skele
     skeleton.learn(event.data, {delta, sequence_number, obfuscation});
   }
   return true;
+}
+
+void read_unheld_responses_event(std::string_view name, AnswerFacts& facts) {
+  if (!is_final(name) && name != "error") return;
+  facts.failed = facts.failed || name == "response.failed" || name == "error";
+  facts.message_ended = facts.stream_ended = true;
 }
 
 void read_responses_body(std::string_view body, AnswerFacts& facts) {

@@ -1,4 +1,5 @@
 // The usage-only chunk is withheld whole, with its blank line (spec sections 4 and 8, "Chat usage insertion").
+#include <algorithm>
 #include <cstring>
 
 #include "reader/answer.h"
@@ -8,8 +9,6 @@
 namespace weir::reader {
 namespace {
 
-// What is kept of a stream's memory when another follows.
-constexpr size_t kPendingKept = size_t{16} * 1024;
 // A line end, and the carriage return after it: what may stand before the line end that makes a line blank.
 constexpr size_t kContext = 2;
 
@@ -19,16 +18,21 @@ bool is_empty(const JsonValue& array) {
   return array.is_array() && !elements.next(element);
 }
 
-// The size of the first event of `bytes` with its blank line, or 0 if it is not whole. Line ends before `from` were
-// looked at already.
-size_t event_size(std::string_view bytes, size_t from) {
-  while (from < bytes.size()) {
+// How much of `bytes` belongs to the event that `before` (its last bytes so far) begins, with its blank line; 0 if the
+// event is not whole.
+size_t event_rest(std::string_view before, std::string_view bytes) {
+  // The byte so many places before `end`: 0 is the one just before it. The begin of an event is like a line end.
+  const auto byte_before = [&](size_t end, size_t back) {
+    if (back < end) return bytes[end - 1 - back];
+    back -= end;
+    return back < before.size() ? before[before.size() - 1 - back] : '\n';
+  };
+  for (size_t from = 0; from < bytes.size();) {
     const auto* const found = static_cast<const char*>(std::memchr(bytes.data() + from, '\n', bytes.size() - from));
     if (found == nullptr) return 0;
     const auto end = static_cast<size_t>(found - bytes.data());
     // The line that ends here is blank if another ended, or the event began, just before it.
-    const size_t before = end > 0 && bytes[end - 1] == '\r' ? end - 1 : end;
-    if (before == 0 || bytes[before - 1] == '\n') return end + 1;
+    if (byte_before(end, byte_before(end, 0) == '\r' ? 1 : 0) == '\n') return end + 1;
     from = end + 1;
   }
   return 0;
@@ -36,11 +40,10 @@ size_t event_size(std::string_view bytes, size_t from) {
 
 }  // namespace
 
-void UsageWithholder::reset() {
-  if (pending_.capacity() > kPendingKept) pending_.release();
-  pending_.clear();
-  scanned_ = 0;
+void UsageWithholder::reset(MemoryBudget* budget) {
+  pending_.reset(budget);
   passing_ = false;
+  passed_end_size_ = 0;
   passed_.reset();
 }
 
@@ -69,54 +72,58 @@ bool UsageWithholder::is_withheld(std::string_view event_bytes) {
   return false;
 }
 
-// Gives out what is held of an event that is too long, but for the bytes that tell whether its next line is blank.
-void UsageWithholder::pass_on(ByteBuffer& out) {
-  out.append(pending_.view().substr(passing_ ? kContext : 0));
-  std::memmove(pending_.data(), pending_.data() + pending_.size() - kContext, kContext);
-  pending_.truncate(kContext);
-  scanned_ = kContext;
-  passing_ = true;
+// The last bytes of the event so far.
+std::string_view UsageWithholder::context() const {
+  if (passing_) return {passed_end_.data(), passed_end_size_};
+  const std::string_view held = pending_.view();
+  return held.substr(held.size() - std::min(held.size(), kContext));
+}
+
+void UsageWithholder::pass_on(std::string_view part, ByteBuffer& out) {
+  out.append(part);
+  const std::string_view end = part.substr(part.size() - std::min(part.size(), kContext));
+  // Of a part of one byte, the byte before it stays.
+  const size_t stays = std::min(kContext - end.size(), passed_end_size_);
+  std::copy_n(passed_end_.begin() + static_cast<ptrdiff_t>(passed_end_size_ - stays), stays, passed_end_.begin());
+  std::copy(end.begin(), end.end(), passed_end_.begin() + static_cast<ptrdiff_t>(stays));
+  passed_end_size_ = stays + end.size();
+}
+
+// Holds a part of the event that is not its end; or, if it cannot be held, passes on what there is of it.
+void UsageWithholder::take_part(std::string_view part, ByteBuffer& out) {
+  if (!passing_) {
+    if (part.size() <= wire::SseScanner::kEventMax - pending_.size() && pending_.append(part)) return;
+    pass_on(pending_.view(), out);
+    pending_.release();
+    passing_ = true;
+  }
+  pass_on(part, out);
+}
+
+void UsageWithholder::end_event() {
+  pending_.clear();
+  passing_ = false;
+  passed_end_size_ = 0;
 }
 
 void UsageWithholder::feed(std::string_view bytes, ByteBuffer& out) {
   while (!bytes.empty()) {
-    if (pending_.empty()) {
-      const size_t size = event_size(bytes, 0);
-      if (size == 0) break;
-      if (!is_withheld(bytes.substr(0, size))) out.append(bytes.substr(0, size));
-      bytes.remove_prefix(size);
-      continue;
+    const size_t size = event_rest(context(), bytes);
+    if (size == 0) return take_part(bytes, out);
+    std::string_view event = bytes.substr(0, size);
+    bytes.remove_prefix(size);
+    // An event that began in an earlier buffer is looked at as a whole.
+    if (passing_ || !pending_.empty()) {
+      take_part(event, out);
+      event = pending_.view();
     }
-    // An event began in an earlier buffer. Its blank line is looked for across both.
-    const size_t held = pending_.size();
-    pending_.append(bytes);
-    const size_t size = event_size(pending_.view(), scanned_);
-    if (size == 0) {
-      scanned_ = pending_.size();
-      if (passing_ || pending_.size() > wire::SseScanner::kEventMax) pass_on(out);
-      return;
-    }
-    const std::string_view event = pending_.view().substr(0, size);
-    if (passing_) {
-      out.append(event.substr(kContext));
-    } else if (!is_withheld(event)) {
-      out.append(event);
-    }
-    bytes.remove_prefix(size - held);
-    pending_.clear();
-    scanned_ = 0;
-    passing_ = false;
+    if (!passing_ && !is_withheld(event)) out.append(event);
+    end_event();
   }
-  pending_.append(bytes);
-  scanned_ = pending_.size();
 }
 
 void UsageWithholder::finish(ByteBuffer& out) {
-  if (passing_) {
-    out.append(pending_.view().substr(kContext));
-  } else if (!pending_.empty() && !is_withheld(pending_.view())) {
-    out.append(pending_.view());
-  }
+  if (!pending_.empty() && !is_withheld(pending_.view())) out.append(pending_.view());
   reset();
 }
 

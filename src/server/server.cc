@@ -419,10 +419,11 @@ std::string Server::memory_summary() const {
   // Both sides' queues of a client that does not read, and the request's body until the answer begins.
   const uint64_t waiting = proxy::Stream::kHighBytes + config.buffer_size;
   return fmt::format(
-      "receive buffers {}, journal {} (file mapping); at most {} connections, each up to {} waiting for a slow client "
+      "receive buffers {}, journal {} (file mapping), events being read up to {}; at most {} connections, each up to "
+      "{} waiting for a slow client "
       "and a request body up to {}",
-      format_size(buffers), format_size(journal), config.limits.connections, format_size(waiting),
-      format_size(config.limits.max_body));
+      format_size(buffers), format_size(journal), format_size(workers * config.limits.event_memory),
+      config.limits.connections, format_size(waiting), format_size(config.limits.max_body));
 }
 
 int Server::run() {

@@ -7,8 +7,6 @@
 namespace weir::wire {
 namespace {
 
-// What a recycled scanner may keep.
-constexpr size_t kKeptMax = size_t{16} * 1024;
 // A line may be longer than the data in it: the field's name, and a byte order mark before it.
 constexpr size_t kLineMax = SseScanner::kEventMax + 16;
 
@@ -16,10 +14,9 @@ constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 }  // namespace
 
-void SseScanner::reset() {
-  if (line_.capacity() > kKeptMax) line_.release();
-  if (data_.capacity() > kKeptMax) data_.release();
-  line_.clear();
+void SseScanner::reset(MemoryBudget* budget) {
+  line_.reset(budget);
+  data_.reset(budget);
   skipping_line_ = false;
   at_start_ = true;
   clear_event();
@@ -33,20 +30,27 @@ void SseScanner::clear_event() {
   has_here_ = has_data_ = in_event_ = given_ = oversized_ = false;
 }
 
+// The event is too long, or the budget is used up: nothing is held for what cannot be given out.
+void SseScanner::give_up_event() {
+  oversized_ = true;
+  data_.release();
+  data_begin_ = 0;
+  here_ = {};
+  has_here_ = has_data_ = false;
+}
+
 void SseScanner::carry(std::string_view part) {
   if (skipping_line_) return;
-  if (part.size() > kLineMax - line_.size()) {
-    line_.clear();
-    skipping_line_ = oversized_ = true;
-    return;
-  }
-  line_.append(part);
+  if (part.size() <= kLineMax - line_.size() && line_.append(part)) return;
+  line_.release();
+  skipping_line_ = true;
+  give_up_event();
 }
 
 // Makes the data survive the caller's buffer (or the carried line).
 void SseScanner::keep_data() {
   if (!has_here_) return;
-  data_.append(here_);
+  if (!data_.append(here_)) return give_up_event();
   has_data_ = true;
   has_here_ = false;
   here_ = {};
@@ -55,12 +59,7 @@ void SseScanner::keep_data() {
 void SseScanner::add_data(std::string_view value, bool in_carried) {
   const size_t held = has_here_ ? here_.size() : data_.size() - data_begin_;
   const bool first = !has_data_ && !has_here_;
-  if (oversized_ || value.size() + (first ? 0 : 1) > kEventMax - held) {
-    oversized_ = true;
-    data_.release();
-    data_begin_ = 0;
-    return;
-  }
+  if (oversized_ || value.size() + (first ? 0 : 1) > kEventMax - held) return give_up_event();
   if (first) {
     if (!in_carried) {
       here_ = value;
@@ -75,8 +74,7 @@ void SseScanner::add_data(std::string_view value, bool in_carried) {
     return;
   }
   keep_data();
-  data_.append('\n');
-  data_.append(value);
+  if (oversized_ || !data_.append("\n") || !data_.append(value)) give_up_event();
 }
 
 void SseScanner::take_line(std::string_view line, bool in_carried) {

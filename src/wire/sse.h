@@ -11,22 +11,23 @@
 #include <cstddef>
 #include <string_view>
 
-#include "base/byte_buffer.h"
+#include "base/budgeted_buffer.h"
 
 namespace weir::wire {
 
 struct SseEvent {
   std::string_view name;   // the last `event:` value, cut to 63 bytes; often absent
   std::string_view data;   // the `data:` values, joined by LF
-  bool oversized = false;  // over SseScanner::kEventMax: `data` is empty
+  bool oversized = false;  // over SseScanner::kEventMax, or over the budget: `data` is empty
 };
 
 class SseScanner {
  public:
   static constexpr size_t kEventMax = size_t{32} << 20;
 
-  // Forgets the stream, and keeps the memory up to a bound.
-  void reset();
+  // Forgets the stream, and keeps the memory up to a bound. What it carries is taken of `budget`, which it borrows
+  // until the next reset; null: only kEventMax bounds it.
+  void reset(MemoryBudget* budget = nullptr);
   // Takes bytes from the front of `bytes` until an event is whole (true) or they are used up (false). The event is
   // valid until the next call, and while the bytes are.
   bool next(std::string_view& bytes, SseEvent& event);
@@ -43,10 +44,11 @@ class SseScanner {
   void add_data(std::string_view value, bool in_carried);
   void keep_data();
   bool end_event(SseEvent& event);
+  void give_up_event();
   void clear_event();
 
-  ByteBuffer line_;  // the part of a line that came in earlier buffers
-  ByteBuffer data_;  // the data of the event so far, from data_begin_ on, unless it is all in here_
+  BudgetedBuffer line_;  // the part of a line that came in earlier buffers
+  BudgetedBuffer data_;  // the data of the event so far, from data_begin_ on, unless it is all in here_
   size_t data_begin_ = 0;
   std::string_view here_;  // the only data line so far, still in the caller's buffer; empty between calls
   std::array<char, 63> name_{};
@@ -56,7 +58,7 @@ class SseScanner {
   bool in_event_ = false;  // a line of this event was seen
   bool given_ = false;     // the event was given out and must be cleared first
   bool oversized_ = false;
-  bool skipping_line_ = false;  // the line is too long to be carried
+  bool skipping_line_ = false;  // the line is not carried: it is too long, or the budget is used up
   bool at_start_ = true;        // no line of the stream was seen: it may start with a byte order mark
 };
 

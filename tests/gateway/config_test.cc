@@ -31,7 +31,7 @@ const Mistake kMistakes[] = {
     {"[limits]\nmax_head = \"0\"", "weir.toml:2: limits.max_head must be 4KiB..1MiB (was \"0\")"},
     {"[limits]\nmax_body = \"32 apples\"", "weir.toml:2: limits.max_body must be 1KiB..2GiB (was \"32 apples\")"},
     {"[limits]\nmax_hed = \"64KiB\"", "weir.toml:2: unknown key limits.max_hed; did you mean \"limits.max_head\"?"},
-    {"limits = 5", "weir.toml:1: limits must be a table with max_body, max_head or connections"},
+    {"limits = 5", "weir.toml:1: limits must be a table with max_body, max_head, event_memory or connections"},
     {"[limits]\nconnections = 0", "weir.toml:2: limits.connections must be a number 1..4000000 (was 0)"},
     {"[limit]\nmax_head = \"64KiB\"", "weir.toml:1: unknown key limit; …"},
     {"[timeouts]\nidle = 30", "weir.toml:2: timeouts.idle must be a duration 10ms..…"},
@@ -218,6 +218,7 @@ tools = "off"
 [limits]
 max_body = "16MiB"
 max_head = 8192
+event_memory = "1GiB"
 connections = 100
 
 [timeouts]
@@ -260,6 +261,7 @@ path = "/var/lib/weir/other.db"
   CHECK(config.record.thoughts == Recording::full);
   CHECK(config.limits.max_body == 16u << 20);
   CHECK(config.limits.max_head == 8192);
+  CHECK(config.limits.event_memory == 1u << 30);
   CHECK(config.timeouts.stream == 120 * kNsPerSecond);
   CHECK(config.timeouts.idle == 120 * kNsPerSecond);
   CHECK(config.journal.sync == "1s");

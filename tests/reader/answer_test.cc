@@ -104,6 +104,87 @@ TEST_CASE("answer: what a hostile stream makes it hold is bounded") {
   CHECK(reader.memory() < size_t{64} * 1024);
 }
 
+TEST_CASE("answer: without event memory the stream is read on, and is unreadable") {
+  MemoryBudget budget(size_t{64} * 1024);
+  AnswerSettings settings = kMessages;
+  settings.budget = &budget;
+  const std::string huge = "data: {\"type\":\"ping\",\"x\":\"" + std::string(100000, 'x') + "\"}\n\n";
+  const std::string stream = huge + samples::kMessagesStream + huge;
+  AnswerReader reader;
+  TextSink sink, whole_sink;
+  reader.reset(settings);
+  for (size_t at = 0; at < stream.size(); at += 1000) reader.feed(std::string_view(stream).substr(at, 1000));
+  const AnswerEnd end = reader.finish(true, sink);
+  CHECK(end.unreadable);
+  CHECK(end.stream_ended);
+  CHECK(end.unheld == 2);
+  CHECK(budget.held() == 0);
+  reader.reset(kMessages);
+  reader.feed(samples::kMessagesStream);
+  CHECK(reader.finish(true, whole_sink).unheld == 0);
+  CHECK(sink.lines == whole_sink.lines);
+}
+
+TEST_CASE("answer: readers share the budget, and what one gives back another may have") {
+  MemoryBudget budget(size_t{64} * 1024);
+  AnswerSettings settings{.api = RequestApi::messages, .stream = false};
+  settings.budget = &budget;
+  const std::string body = R"({"id":"msg_1","x":")" + std::string(30000, 'x') + R"(","usage":{"input_tokens":3}})";
+  AnswerReader first, second;
+  first.reset(settings);
+  second.reset(settings);
+  first.feed(body);
+  second.feed(body + body);
+  NoSink sink;
+  const AnswerEnd refused = second.finish(true, sink);
+  CHECK(refused.unreadable);
+  CHECK(refused.unheld == 1);
+  CHECK_FALSE(first.finish(true, sink).unreadable);
+  CHECK(budget.held() == 0);
+  second.reset(settings);
+  second.feed(body);
+  CHECK_FALSE(second.finish(true, sink).unreadable);
+}
+
+TEST_CASE("answer: texts of tools and thoughts are taken of the budget, and given back at the end") {
+  MemoryBudget budget(size_t{256} * 1024);
+  AnswerSettings settings = kResponses;
+  settings.budget = &budget;
+  const std::string item =
+      R"(data: {"type":"response.output_item.done","output_index":1,"item":{"type":"function_call",)"
+      R"("call_id":"c","name":"n","arguments":")" +
+      std::string(50000, 'x') + "\"}}\n\n";
+  AnswerReader reader;
+  reader.reset(settings);
+  for (int i = 0; i < 20; ++i) reader.feed(item);
+  CHECK(budget.held() > 0);
+  CHECK(budget.held() <= budget.limit());
+  NoSink sink;
+  const AnswerEnd end = reader.finish(true, sink);
+  CHECK(end.unreadable);
+  CHECK(end.unheld > 0);
+  CHECK(budget.held() == 0);
+}
+
+TEST_CASE("answer: a last event of Responses that is too long still ends the stream") {
+  MemoryBudget budget(size_t{64} * 1024);
+  AnswerSettings settings = kResponses;
+  settings.budget = &budget;
+  const auto read = [&](std::string_view name, std::string_view blank, bool complete) {
+    const std::string stream = "event: " + std::string(name) + "\ndata: {\"type\":\"" + std::string(name) +
+                               "\",\"x\":\"" + std::string(100000, 'x') + "\"}" + std::string(blank);
+    AnswerReader reader;
+    return read_answer(reader, settings, stream, cuts_every(stream.size(), 1000), complete);
+  };
+  CHECK(read("response.completed", "\n\n", true) == "ended unreadable ");
+  CHECK(read("response.completed", "", true) == "ended unreadable ");
+  CHECK(read("response.incomplete", "\n\n", true) == "ended unreadable ");
+  CHECK(read("response.failed", "\n\n", true) == "ended unreadable failed(,,0)");
+  CHECK(read("response.created", "\n\n", true) == "unreadable ");
+  CHECK(read("response.completed", "", false) == "unreadable ");
+  CHECK(budget.held() == 0);
+}
+
 TEST_CASE("answer: how many line ends close the partial event") {
   AnswerReader reader;
   reader.reset(kMessages);

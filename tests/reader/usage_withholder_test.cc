@@ -106,6 +106,40 @@ TEST_CASE("withholder: an event too long to be held is passed on as it comes") {
   }
 }
 
+TEST_CASE("withholder: an event that the budget has no room for is passed on as it comes") {
+  const std::string big = "data: {\"x\":\"" + std::string(100000, 'x') + "\"}\r\n\r\n";
+  const std::string stream = joined({kText, big, kUsage, big, kUsage, kDone});
+  for (const size_t step : {size_t{1}, size_t{3}, size_t{4096}, size_t{99999}, stream.size()}) {
+    MemoryBudget budget(size_t{64} * 1024);
+    UsageWithholder withholder;
+    ByteBuffer out;
+    withholder.reset(&budget);
+    for (size_t at = 0; at < stream.size(); at += step) {
+      withholder.feed(std::string_view(stream).substr(at, step), out);
+      CHECK(budget.held() <= budget.limit());
+    }
+    withholder.finish(out);
+    CHECK((out.view() == joined({kText, big, big, kDone})));
+    CHECK(budget.held() == 0);
+  }
+}
+
+TEST_CASE("withholder: without any room the bytes still all come out") {
+  const std::string big = "data: " + std::string(50000, 'x') + "\n";
+  for (const std::string& stream :
+       {big + "\n", big + "\r\n" + kDone, big, big + "data: y\n\n" + kUsage.substr(0, 20)}) {
+    MemoryBudget budget(0);
+    UsageWithholder withholder;
+    ByteBuffer out;
+    withholder.reset(&budget);
+    for (size_t at = 0; at < stream.size(); at += 20000) {
+      withholder.feed(std::string_view(stream).substr(at, 20000), out);
+    }
+    withholder.finish(out);
+    CHECK((out.view() == stream));
+  }
+}
+
 TEST_CASE("withholder: whatever the bytes, only whole usage chunks are missing") {
   std::mt19937 random(23);
   const std::string base = kText + ": c\r\n\r\n" + kUsage + "event: y\r\ndata: 1\r\n\r\n" + kUsage + kDone;

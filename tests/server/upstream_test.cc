@@ -2,9 +2,11 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <fstream>
+#include <future>
 #include <string>
 #include <vector>
 
@@ -125,6 +127,72 @@ TEST_CASE("upstream: no answer in time is 504, a stalled stream ends with an err
   CHECK(rows[0].error_type == "timeout");
   CHECK(rows[1].error_type == "timeout");
   CHECK(rows[1].outcome == "upstream_error");
+}
+
+// 40 KB of event need more than half of an event memory of 64 KiB, 100 KB more than all of it.
+constexpr const char* kLittleEventMemory = "[limits]\nevent_memory = \"64KiB\"\n";
+std::string giant(size_t size) {
+  return event("ping", R"(,"x":")" + std::string(size, 'x') + "\"");
+}
+
+TEST_CASE("upstream: events over the event memory are forwarded whole, recorded as unreadable, and counted") {
+  const std::string body = kStart + giant(100000) + giant(100000) + kStop;
+  Provider provider([&](Socket& connection) {
+    while (connection.read_request().complete) {
+      connection.send(kStreamHead);
+      for (size_t at = 0; at < body.size(); at += 30000) connection.send(chunk(body.substr(at, 30000)));
+      connection.send("0\r\n\r\n");
+    }
+  });
+  Gateway gateway({.upstream_port = provider.port(), .toml = kLittleEventMemory});
+  Socket client = gateway.connect();
+  for (int i = 0; i < 2; i++) {
+    client.send(request("/anthropic/v1/messages", kStreaming));
+    const HttpMessage answer = client.read_answer();
+    CHECK(answer.complete);
+    CHECK((answer.body == body));
+  }
+  for (const auto& row : gateway.rows(2)) {
+    CHECK(row.outcome == "completed");
+    CHECK(row.error_type == "unreadable");
+  }
+  const std::string log = gateway.log();
+  CHECK(log.find("events too large to be read") != log.npos);
+  CHECK(log.find("events=2 events_of_worker=2 ") != log.npos);
+  CHECK(log.find("events=2 events_of_worker=4 ") != log.npos);
+}
+
+TEST_CASE("upstream: the event memory is the worker's: what one stream holds another has not, until it is given back") {
+  const std::string body = kStart + giant(40000) + kStop;
+  constexpr size_t kFirstPart = 39000;  // inside the giant
+  std::promise<void> go_on;
+  std::future<void> gone_on = go_on.get_future();
+  Provider provider([&](Socket& connection) {
+    for (HttpMessage asked; (asked = connection.read_request()).complete;) {
+      connection.send(kStreamHead + chunk(body.substr(0, kFirstPart)));
+      if (asked.header("x-ask") == "wait") gone_on.wait();
+      connection.send(chunk(body.substr(kFirstPart)) + "0\r\n\r\n");
+    }
+  });
+  Gateway gateway({.upstream_port = provider.port(), .toml = kLittleEventMemory});
+  Socket holder = gateway.connect();
+  holder.send(request("/anthropic/v1/messages", kStreaming, "x-ask: wait\r\n"));
+  // What the client has received, the reader has seen.
+  std::string received;
+  while (std::ranges::count(received, 'x') < 38000) received += holder.receive();
+  Socket other = gateway.connect();
+  other.send(request("/anthropic/v1/messages", kStreaming));
+  CHECK((other.read_answer().body == body));
+  go_on.set_value();
+  while (!received.ends_with("\r\n0\r\n\r\n")) received += holder.receive();
+  CHECK(gateway.rows(2).size() == 2);
+  other.send(request("/anthropic/v1/messages", kStreaming));
+  CHECK((other.read_answer().body == body));
+  const auto rows = gateway.rows(3);
+  REQUIRE(rows.size() == 3);
+  size_t unreadable = 0;
+  for (const auto& row : rows) unreadable += row.error_type == "unreadable" ? 1 : 0;
+  CHECK(unreadable == 1);
 }
 
 TEST_CASE("upstream: every event reaches the client before the next one is sent") {

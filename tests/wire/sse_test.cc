@@ -153,6 +153,46 @@ TEST_CASE("sse: joined data lines over 32 MiB are oversized, and the memory is b
   CHECK(events == Events{"|OVERSIZED", "|next"});
 }
 
+TEST_CASE("sse: an event that the budget has no room for is oversized, and the next one is read") {
+  const std::string big(size_t{300} * 1024, 'x');
+  const std::vector<std::string> shapes = {"data: " + big + "\n\n", "data: a\ndata: " + big + "\n\n",
+                                           "data: " + big.substr(0, 2000) + "\ndata: " + big + "\n: c\n\n"};
+  for (const std::string& shape : shapes) {
+    const std::string stream = "event: x\n" + shape + "data: next\n\n";
+    for (const size_t step : {size_t{100}, size_t{4096}}) {
+      MemoryBudget budget(size_t{128} * 1024);
+      {
+        SseScanner scanner;
+        scanner.reset(&budget);
+        Events events;
+        for (size_t at = 0; at < stream.size(); at += step) {
+          feed(scanner, std::string_view(stream).substr(at, step), events);
+          CHECK(budget.held() <= budget.limit());
+          CHECK(scanner.memory() <= budget.limit() + 2 * BudgetedBuffer::kKeptMax);
+        }
+        CHECK(events == Events{"x|OVERSIZED", "|next"});
+        CHECK(budget.held() == 0);
+        feed(scanner, "data: " + big.substr(0, 50000), events);
+        CHECK(budget.held() > 0);
+      }
+      CHECK(budget.held() == 0);
+    }
+  }
+}
+
+TEST_CASE("sse: a large event's memory is given back when the next one is looked for") {
+  MemoryBudget budget(size_t{1} << 20);
+  SseScanner scanner;
+  scanner.reset(&budget);
+  Events events;
+  const std::string stream = "data: " + std::string(100000, 'x') + "\n\n";
+  feed(scanner, stream.substr(0, 60000), events);
+  CHECK(budget.held() >= 60000);
+  feed(scanner, stream.substr(60000), events);
+  CHECK(events.size() == 1);
+  CHECK(budget.held() == 0);
+}
+
 TEST_CASE("sse: it says how many line ends close what was begun") {
   CHECK(open_after("") == 0);
   CHECK(open_after("data: 1\n\n") == 0);
