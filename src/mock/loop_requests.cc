@@ -99,13 +99,16 @@ void Loop::on_head(uint32_t index) {
       std::string key(header.name.substr(kControl.size()));
       for (char& byte : key) byte = static_cast<char>(byte | 0x20);
       // A control that is not understood must not pass for one that was obeyed.
-      if (!apply(answer.plan, key, header.value)) answer.plan.status = 400;
+      if (const auto applied = apply(answer.plan, key, header.value); !applied) {
+        answer.plan.complaint = "x-mock-" + applied.error().message;
+      }
     } else if (begins_ignoring_case(header.name, "anthropic-version")) {
       answer.ask.anthropic = true;
     } else if (header.id == wire::HeaderName::content_encoding) {
       answer.ask.stream = true;  // not decoded here: every client that compresses streams
     }
   }
+  if (!answer.plan.complaint.empty()) answer.plan.status = 400;
   connection.seen.reset();
   if (!answer.admin && options_.requests_kept > 0) {
     Seen& seen = connection.seen.emplace();
@@ -222,7 +225,8 @@ void Loop::begin_answer(uint32_t index) {
   if (plan.body) {
     body = *plan.body;
   } else if (plan.status >= 400) {
-    write_error(answer.ask, plan.status, "the mock provider was told to fail", body);
+    const std::string_view told = "the mock provider was told to fail";
+    write_error(answer.ask, plan.status, plan.complaint.empty() ? told : plan.complaint, body);
   } else if (answer.ask.stream && (answer.ask.api == Api::messages || answer.ask.api == Api::chat_completions ||
                                    answer.ask.api == Api::responses)) {
     answer.stream.emplace(answer.ask, plan.shape, id);

@@ -119,7 +119,7 @@ Result<> apply(Plan& plan, std::string_view key, std::string_view value) {
     plan.body = value;
     return {};
   }
-  return fail("\"{}\" is nothing that the mock provider knows", key);
+  return fail("{} is nothing that the mock provider knows", key);
 }
 
 Result<std::vector<Plan>> parse_script(std::string_view json, const Plan& defaults) {

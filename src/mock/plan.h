@@ -37,6 +37,7 @@ struct Plan {
   std::optional<uint64_t> cut;  // the connection ends after so many bytes of the body
   bool step = false;            // each event waits for POST /__mock/next
   bool interim = false;         // a 103 before the answer
+  std::string complaint;        // about a control that is not understood: a 400 that says so
 };
 
 // "status" "503", "delay" "100ms", "gap", "events", "bytes" (of text in each event), "id", "stamped", "thinking",

@@ -110,7 +110,12 @@ TEST_CASE("mock provider: headers of the request choose status, framing and inte
   CHECK(has(closed, "HTTP/1.1 103 Early Hints\r\n"));
   CHECK(has(closed, "Connection: close\r\n"));
   CHECK(has(closed, "message_stop"));
-  CHECK(has(Client(*mock).send(request("/v1/messages", "x-mock-colour: red\r\n", kStream)).until("\r\n\r\n"), " 400 "));
+  const std::string refused =
+      Client(*mock)
+          .send(request("/v1/messages", "x-mock-colour: red\r\nx-mock-status: 200\r\n", kStream))
+          .until("\"req_mock\"");
+  CHECK(has(refused, " 400 "));
+  CHECK(has(refused, "x-mock-colour is nothing that the mock provider knows"));
 }
 
 TEST_CASE("mock provider: an answer is cut, dropped or reset") {
