@@ -68,7 +68,7 @@ curl, streaming, and with a key of your own (the governance header bears the tok
   curl http://{0}/anthropic/v1/messages -H 'X-Weir-Token: {1}' -H 'X-Api-Key: sk-ant-my-own-key-0123456789' \
     -H 'Content-Type: application/json' -d '{{"model":"claude-opus-4-8","max_tokens":50,"messages":[{{"role":"user","content":"hi"}}]}}'
 
-Each interception is printed here as it ends. Ctrl-C stops.)",
+Each interception is printed here as it ends; `weir log --data-dir {2}` reads them again. Ctrl-C stops.)",
                          address, token, data_dir));
 }
 

@@ -17,6 +17,11 @@ std::string credential_of(const record::InterceptionRow& row) {
   return fmt::format("{} {}", row.credential_kind, row.credential_hint);
 }
 
+// "name (detail)", of which either may be missing.
+std::string with_detail(std::string_view name, std::string_view detail) {
+  return detail.empty() ? std::string(name) : fmt::format("{} ({})", name, detail);
+}
+
 // `text` with its line ends kept and every line pushed in, for a person.
 std::string indented(std::string_view text) {
   std::string out;
@@ -155,15 +160,19 @@ std::string facts_text(const record::Facts& facts) {
   line("took", duration_of(row));
   line("first byte", row.first_byte_us ? format_span(*row.first_byte_us) : "");
   line("user", fmt::format("{} ({}), key {}", row.username, row.initiator_id, row.api_key_id));
-  line("client", fmt::format("{} ({})", row.client, row.user_agent));
+  line("client", with_detail(row.client, row.user_agent));
   line("session", row.session_id);
+  line("agent", row.parent_agent_id.empty() ? row.agent_id
+                                            : fmt::format("{}, started by {}", row.agent_id, row.parent_agent_id));
+  line("result of", row.correlating_tool_call_id);
   line("provider", fmt::format("{} {} {}", row.provider, row.route, row.model));
   line("credential",
        fmt::format("{} {} ({} bytes), {}{}, through {}", row.credential_kind, row.credential_hint,
                    row.credential_length, row.auth_mode, row.auth_delegated ? ", delegated" : "", row.source));
-  line("outcome", fmt::format("{} {}", outcome_of(row), row.error_message));
-  line("upstream", fmt::format("{} {}, attempts {}", row.upstream_status ? std::to_string(*row.upstream_status) : "-",
-                               row.upstream_request_id, row.attempts));
+  line("outcome", outcome_of(row) + (row.error_message.empty() ? "" : ": " + row.error_message));
+  line("upstream",
+       with_detail(row.upstream_status ? std::to_string(*row.upstream_status) : "no answer", row.upstream_request_id) +
+           fmt::format(", attempts {}", row.attempts));
   line("bytes",
        fmt::format("{} in, {} out{}", row.request_bytes, row.response_bytes, row.streaming ? ", streamed" : ""));
   for (const record::UsageRow& usage : facts.usages) {
