@@ -1,5 +1,6 @@
 // A growing run of bytes that keeps its memory when cleared, so that a recycled one allocates nothing. Its last
-// kPadding bytes of capacity are never used: simdjson may read that far past the end. Neither copied nor shared.
+// kPadding bytes of capacity are never used: simdjson may read that far past the end. Neither copied nor shared. Its
+// memory is left out of core dumps (undumped.h).
 #pragma once
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <utility>
 
 #include "base/assert.h"
+#include "base/undumped.h"
 
 namespace weir {
 
@@ -44,7 +46,7 @@ class ByteBuffer {
   // Grows to at least `capacity` usable bytes, exactly so if that is what it takes. Contents stay; views do not.
   void reserve(size_t capacity) {
     if (capacity <= capacity_) return;
-    std::unique_ptr<char[]> grown(new char[capacity + kPadding]);
+    std::unique_ptr<char, UndumpedFree> grown(static_cast<char*>(undumped_allocate(capacity + kPadding)));
     if (size_ > 0) std::memcpy(grown.get(), data_.get(), size_);
     data_ = std::move(grown);
     capacity_ = capacity;
@@ -72,7 +74,7 @@ class ByteBuffer {
   }
 
  private:
-  std::unique_ptr<char[]> data_;
+  std::unique_ptr<char, UndumpedFree> data_;
   size_t size_ = 0;
   size_t capacity_ = 0;
 };

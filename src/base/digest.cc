@@ -21,6 +21,16 @@ Digest sha256(std::string_view bytes) {
   return digest;
 }
 
+Digest sha256(std::string_view first, std::string_view second) {
+  Digest digest;
+  SHA256_CTX context;
+  SHA256_Init(&context);
+  SHA256_Update(&context, first.data(), first.size());
+  SHA256_Update(&context, second.data(), second.size());
+  SHA256_Final(digest.data(), &context);
+  return digest;
+}
+
 bool equal_in_constant_time(const Digest& a, const Digest& b) {
   return CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }

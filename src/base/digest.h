@@ -12,6 +12,8 @@ namespace weir {
 using Digest = std::array<uint8_t, 32>;
 
 Digest sha256(std::string_view bytes);
+// Of the one text and the other after it, without a copy of either.
+Digest sha256(std::string_view first, std::string_view second);
 // In constant time: how much of a guess is right must not show.
 bool equal_in_constant_time(const Digest& a, const Digest& b);
 std::string to_hex(const Digest& digest);

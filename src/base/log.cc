@@ -276,12 +276,17 @@ void LogSink::Impl::write_batch() {
   batch.clear();
 }
 
-LogSink::LogSink(int descriptor, LogFormat format, LogLevel level)
+LogSink::LogSink(int descriptor, LogFormat format, LogLevel level, Start start_when)
     : impl_(std::make_unique<Impl>(descriptor, format, level)) {
-  impl_->thread = std::thread([impl = impl_.get()] { impl->run(); });
+  if (start_when == Start::now) start();
+}
+
+void LogSink::start() {
+  if (!impl_->thread.joinable()) impl_->thread = std::thread([impl = impl_.get()] { impl->run(); });
 }
 
 LogSink::~LogSink() {
+  start();
   impl_->is_ending.store(true, std::memory_order_seq_cst);
   impl_->wake(true);
   impl_->thread.join();
@@ -297,6 +302,7 @@ std::unique_ptr<Logger> LogSink::make_logger() {
 }
 
 void LogSink::flush() {
+  start();
   const uint64_t wanted = impl_->flush_requested.fetch_add(1, std::memory_order_seq_cst) + 1;
   impl_->wake(true);
   for (uint64_t done = 0; (done = impl_->flush_done.load(std::memory_order_acquire)) < wanted;) {

@@ -60,7 +60,11 @@ class Logger;
 class LogSink {
  public:
   // Writes to `descriptor` (normally 2), which it does not own.
-  LogSink(int descriptor, LogFormat format, LogLevel level);
+  enum class Start : uint8_t { now, later };
+  LogSink(int descriptor, LogFormat format, LogLevel level, Start start_when = Start::now);
+  // Starts the thread if it was not to start at once; what is logged before waits in the rings. flush() and the end
+  // start it too. A process that gives up rights thread by thread does so before.
+  void start();
   ~LogSink();  // drains every ring, then joins the thread
   LogSink(const LogSink&) = delete;
   LogSink& operator=(const LogSink&) = delete;

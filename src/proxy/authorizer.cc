@@ -43,9 +43,7 @@ std::optional<gateway::Verdict> Authorizer::ask(const gateway::Entry& entry, Aut
       break;
   }
   // A key id and a token of the same text are two things.
-  std::string about = entry.delegated ? "key:" : "token:";
-  about += entry.delegated ? entry.delegated_key_id : entry.token;
-  const Digest key = sha256(about);
+  const Digest key = entry.delegated ? sha256("key:", entry.delegated_key_id) : sha256("token:", entry.token);
   if (entries_.empty()) entries_.resize(kEntries);
   const CacheEntry& cached = entries_[slot_of(key, kEntries)];
   if (cached.expires_ns > worker_.now_ns() && equal_in_constant_time(cached.key, key)) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 
 namespace weir::proxy {
 
@@ -43,6 +44,8 @@ void BufferPool::recycle(BufferId id) {
     bare_.push_back(id);
     return;
   }
+  // The smallest blocks are those of heads, which bear tokens and keys; wiping 1 KB takes about 15 ns.
+  if (bits == kSmallest) ::explicit_bzero(bytes.data(), bytes.size());
   bytes.clear();
   retained_ += capacity;
   free_[bits - kSmallest].push_back(id);

@@ -3,7 +3,8 @@
 // waiting.
 //
 // Invariants: (1) a receive buffer goes back to the engine when its last reference goes; (2) a warm request takes
-// blocks from the free lists and allocates nothing; (3) what the free lists keep is bounded by kRetainedMax.
+// blocks from the free lists and allocates nothing; (3) what the free lists keep is bounded by kRetainedMax; (4) none
+// of it is in a core dump.
 #pragma once
 
 #include <array>

@@ -32,6 +32,15 @@ void operator delete(void* memory, size_t) noexcept {
 }
 // NOLINTEND(misc-new-delete-overloads, cppcoreguidelines-no-malloc)
 
+extern "C" {
+void* __real__ZN4weir17undumped_allocateEm(size_t size);   // NOLINT(bugprone-reserved-identifier): ld's --wrap
+void* __wrap__ZN4weir17undumped_allocateEm(size_t size);   // NOLINT(bugprone-reserved-identifier)
+void* __wrap__ZN4weir17undumped_allocateEm(size_t size) {  // NOLINT(bugprone-reserved-identifier)
+  if (counting) ++allocations;
+  return __real__ZN4weir17undumped_allocateEm(size);
+}
+}
+
 namespace weir::reader {
 namespace {
 

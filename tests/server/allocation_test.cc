@@ -36,6 +36,15 @@ extern "C" void* malloc(size_t size) {
   return __libc_malloc(size);
 }
 
+extern "C" {
+void* __real__ZN4weir17undumped_allocateEm(size_t size);   // NOLINT(bugprone-reserved-identifier): ld's --wrap
+void* __wrap__ZN4weir17undumped_allocateEm(size_t size);   // NOLINT(bugprone-reserved-identifier)
+void* __wrap__ZN4weir17undumped_allocateEm(size_t size) {  // NOLINT(bugprone-reserved-identifier)
+  if (counting.load(std::memory_order_relaxed) && is_worker()) allocations.fetch_add(1, std::memory_order_relaxed);
+  return __real__ZN4weir17undumped_allocateEm(size);
+}
+}
+
 namespace weir {
 namespace {
 
