@@ -31,7 +31,8 @@ gateway::Config demo_config(const std::string& mock_address) {
   config.log_level = LogLevel::warn;
   for (gateway::ProviderConfig& provider : config.providers) {
     provider.base_url = "http://" + mock_address + (provider.type == gateway::ProviderType::openai ? "/v1" : "");
-    if (provider.name == "anthropic" || provider.name == "openai") provider.key = {.env = kKeyVariable, .file = {}};
+    if (provider.name == "anthropic" || provider.name == "openai")
+      provider.key = {.env = kKeyVariable, .file = {}, .credential = {}};
   }
   return config;
 }

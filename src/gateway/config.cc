@@ -76,6 +76,11 @@ constexpr Option<Config> kConfigOptions[] = {
      .help = "headers that bear the gateway token of a user who brings their own key",
      .slot = WEIR_SLOT(Config, governance_headers)},
     {.key = "node", .help = "this node's name in records; default: the host's", .slot = WEIR_SLOT(Config, node)},
+    {.key = "user",
+     .help = "the user that `weir serve` becomes once its listeners and keys are open: NAME or NAME:GROUP",
+     .slot = WEIR_SLOT(Config, user)},
+    {.key = "sandbox", .help = "off, on (as far as the kernel can) or required", .slot = WEIR_SLOT(Config, sandbox)},
+    {.key = "core_dumps", .help = "whether a crash may leave a core", .slot = WEIR_SLOT(Config, core_dumps)},
     {.key = "ring_entries",
      .help = "entries of a worker's submission queue, a power of two",
      .slot = WEIR_SLOT(Config, ring_entries),
@@ -216,6 +221,11 @@ constexpr Option<ProviderConfig> kProviderOptions[] = {
      .expect = expect_variable_name,
      .secret = true},  // a key that was pasted here by mistake must not be repeated
     {.key = "key.file", .help = "the file that holds the operator's key", .slot = WEIR_SLOT(ProviderConfig, key.file)},
+    {.key = "key.credential",
+     .help = "the systemd credential that holds the operator's key",
+     .slot = WEIR_SLOT(ProviderConfig, key.credential),
+     .expect = expect_credential_name,
+     .secret = true},
     {.key = "ca_file",
      .help = "certificates to trust; default: the system's",
      .slot = WEIR_SLOT(ProviderConfig, ca_file)},
@@ -299,7 +309,7 @@ Config default_config() {
     provider.name = known.name;
     provider.type = known.type;
     provider.base_url = known.base_url;
-    provider.key = {.env = std::string(known.key_env), .file = {}, .optional = true};
+    provider.key = {.env = std::string(known.key_env), .file = {}, .credential = {}, .optional = true};
     provider.place = {.file = "default", .line = 0};
     config.providers.push_back(std::move(provider));
   }

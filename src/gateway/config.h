@@ -47,6 +47,8 @@ struct AuthorizerConfig {
 struct KeySource {
   std::string env;
   std::string file;
+  std::string credential;  // a name in $CREDENTIALS_DIRECTORY, where systemd puts what LoadCredential= names
+  bool empty() const { return env.empty() && file.empty() && credential.empty(); }
   bool optional = false;  // of a default provider: an unset variable is no mistake
 };
 // What a provider records differently from [record].
@@ -114,6 +116,8 @@ struct SinkConfig {
   std::string path;  // empty: data_dir/weir.db
 };
 
+enum class SandboxMode : uint8_t { off, on, required };
+
 struct Config {
   std::string file;  // empty: none
   std::string data_dir = "./weir-data";
@@ -123,6 +127,9 @@ struct Config {
   std::vector<std::string> governance_headers = {"X-Coder-AI-Governance-Token", "X-Coder-AI-Governance-BYOK-Token",
                                                  "X-Weir-Token"};
   std::string node;  // default: the host's name
+  std::string user;  // "name" or "name:group" that `weir serve` becomes; empty: nobody else
+  SandboxMode sandbox = SandboxMode::on;
+  bool core_dumps = false;
   uint32_t ring_entries = 1024;
   uint64_t batch_wait_ns = 0;
   uint32_t buffers = 512;  // provided buffers per worker

@@ -175,8 +175,9 @@ class Contradictions {
       if (!wanted.empty()) mistake("{}: name must be {}", at, wanted);
       const bool taken = !provider.name.empty() && !names.insert(provider.name).second;
       if (taken) mistake("{}: the name is taken by another provider", at);
-      if (!provider.key.env.empty() && !provider.key.file.empty()) {
-        mistake("{}: key has both env and file; keep one", at);
+      const KeySource& key = provider.key;
+      if (!key.env.empty() + !key.file.empty() + !key.credential.empty() > 1) {
+        mistake("{}: key has more than one of env, file and credential; keep one", at);
       }
     }
   }
@@ -230,6 +231,22 @@ std::string_view expect_variable_name(std::string_view text) {
   const bool good = !text.empty() && !(text.front() >= '0' && text.front() <= '9') &&
                     std::ranges::all_of(text, [](char c) { return is_word(c) || c == '_'; });
   return good ? "" : "the name of an environment variable, such as \"OPENAI_API_KEY\", not the key itself";
+}
+
+std::string_view expect_credential_name(std::string_view text) {
+  const bool good = !text.empty() && text.size() <= 255 && text.front() != '.' &&
+                    std::ranges::all_of(text, [](char c) { return is_word(c) || c == '-' || c == '_' || c == '.'; });
+  return good ? "" : "the name of a systemd credential, such as \"anthropic\", not the key itself";
+}
+
+bool is_secret_header(std::string_view name) {
+  constexpr std::string_view kMarks[] = {"authorization", "key", "token", "secret", "password", "cookie", "credential"};
+  return std::ranges::any_of(kMarks, [&](std::string_view mark) {
+    for (size_t i = 0; i + mark.size() <= name.size(); ++i) {
+      if (wire::equals_ignoring_case(name.substr(i, mark.size()), mark)) return true;
+    }
+    return false;
+  });
 }
 
 bool is_unix_address(std::string_view address) {

@@ -127,6 +127,13 @@ Result<> set_option(Config& config, std::string_view key, std::string_view value
       return made;
     };
     const auto named = [](const RuleConfig& item) -> std::string_view { return item.name; };
+    const bool writes = key.ends_with(".set") || key.ends_with(".add");
+    if (writes && is_secret_header(value.substr(0, value.find('='))) && value.find("={") == std::string_view::npos) {
+      return fail(
+          "{} would be a secret on the command line, which every user of this machine can read; write the rule "
+          "into the configuration file",
+          place);
+    }
     return store_named(rule_options(), config.rules, named, make, below("rule."), value, place);
   }
   if (key.starts_with("sink.")) {

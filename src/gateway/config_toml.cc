@@ -3,10 +3,13 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <set>
 
+#include "base/secret.h"
 #include "gateway/config.h"
 #include "gateway/messages.h"
 #include "gateway/option.h"
@@ -247,13 +250,39 @@ Result<Config> parse_config(std::string_view toml, std::string_view file_name) {
   return config;
 }
 
+namespace {
+
+// What in the file looks like a secret; empty: nothing does. Operator keys cannot stand in it at all.
+std::string secret_in(const Config& config) {
+  for (const RuleConfig& rule : config.rules) {
+    for (const Pairs* pairs : {&rule.set, &rule.add}) {
+      for (const auto& [name, value] : *pairs) {
+        if (!is_secret_header(name) || value.starts_with('{')) continue;
+        return fmt::format("{}: rule \"{}\" has a literal value for {}", where(rule.place), rule.name, name);
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<Config> load_config(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file.is_open())
-    return fail("cannot read the configuration {}; is the path right, and may this user read it?", path);
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    return fail("cannot read the configuration {}: {}; is the path right, and may this user read it?", path,
+                std::strerror(errno));
+  std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   if (file.bad()) return fail("cannot read the configuration {}", path);
-  return parse_config(text, path);
+  auto config = parse_config(text, path);
+  wipe(text);
+  if (!config) return config;
+  if (const std::string secret = secret_in(*config); !secret.empty()) {
+    if (auto good = check_private(path, "the configuration"); !good) {
+      return fail("{}: {}, or take the secret out", secret, good.error().message);
+    }
+  }
+  return config;
 }
 
 }  // namespace weir::gateway

@@ -132,7 +132,7 @@ Choice choose_centralized(const Provider& provider) {
   Choice choice;
   choice.credential = {.kind = CredentialKind::centralized,
                        .as_x_api_key = provider.type == ProviderType::anthropic,
-                       .secret = provider.key,
+                       .secret = provider.key.view(),
                        .client_header = nullptr};
   return choice;
 }

@@ -25,6 +25,8 @@ constexpr Word<AuthorizerKind> kAuthorizerKinds[] = {
     {"store", AuthorizerKind::store}, {"http", AuthorizerKind::http}, {"none", AuthorizerKind::none}};
 constexpr Word<ProviderType> kProviderTypes[] = {
     {"anthropic", ProviderType::anthropic}, {"openai", ProviderType::openai}, {"copilot", ProviderType::copilot}};
+constexpr Word<SandboxMode> kSandboxModes[] = {
+    {"off", SandboxMode::off}, {"on", SandboxMode::on}, {"required", SandboxMode::required}};
 constexpr Word<Recording> kRecordings[] = {
     {"full", Recording::full}, {"length", Recording::length}, {"off", Recording::off}};
 
@@ -144,6 +146,7 @@ struct Storer {
   Result<> operator()(LogLevel* field) const { return word(field, kLogLevels); }
   Result<> operator()(AuthorizerKind* field) const { return word(field, kAuthorizerKinds); }
   Result<> operator()(ProviderType* field) const { return word(field, kProviderTypes); }
+  Result<> operator()(SandboxMode* field) const { return word(field, kSandboxModes); }
   Result<> operator()(Recording* field) const { return word(field, kRecordings); }
   Result<> operator()(std::optional<Recording>* field) const { return word(field, kRecordings); }
 

@@ -19,9 +19,9 @@ namespace weir::gateway {
 using Pairs = std::vector<std::pair<std::string, std::string>>;
 
 // Where a value goes; the type of the field decides how the text is read.
-using Slot =
-    std::variant<std::string*, std::vector<std::string>*, std::vector<uint32_t>*, Pairs*, bool*, uint32_t*, uint64_t*,
-                 LogFormat*, LogLevel*, AuthorizerKind*, ProviderType*, Recording*, std::optional<Recording>*>;
+using Slot = std::variant<std::string*, std::vector<std::string>*, std::vector<uint32_t>*, Pairs*, bool*, uint32_t*,
+                          uint64_t*, LogFormat*, LogLevel*, AuthorizerKind*, ProviderType*, SandboxMode*, Recording*,
+                          std::optional<Recording>*>;
 
 // How a uint64_t is written: "64KiB" or "30s". The other types need no unit.
 enum class Unit : uint8_t { none, bytes, time };
@@ -88,11 +88,15 @@ std::string_view default_base_url(std::string_view name, ProviderType type);
 // Appends what check_config() finds.
 void find_contradictions(const Config& config, std::vector<std::string>& mistakes);
 
+// Whether a header of this name usually bears a secret: what a rule writes into it must not stand where others read it.
+bool is_secret_header(std::string_view name);
+
 // Checks of single texts.
 std::string_view expect_provider_name(std::string_view text);
 std::string_view expect_listener_name(std::string_view text);
 std::string_view expect_address(std::string_view text);
 std::string_view expect_variable_name(std::string_view text);
+std::string_view expect_credential_name(std::string_view text);
 
 bool is_unix_address(std::string_view address);
 // Of an address that expect_address() accepts.

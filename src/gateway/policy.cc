@@ -1,11 +1,7 @@
 #include "gateway/policy.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdlib>
-#include <cstring>
-#include <fstream>
-#include <iterator>
 #include <utility>
 
 #include "gateway/head_index.h"
@@ -22,40 +18,48 @@ bool is_sendable(std::string_view key) {
   return std::ranges::all_of(key, [](char c) { return static_cast<unsigned char>(c) > 0x20 && c != 0x7F; });
 }
 
-Result<std::string> read_key_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (!file.is_open() || file.bad()) return fail("cannot read key.file \"{}\": {}", path, std::strerror(errno));
-  return text;
+// systemd guards the folder and its files itself, and lets other users in by access lists that look like group rights.
+Result<Secret> read_credential(const std::string& name) {
+  const char* folder = std::getenv("CREDENTIALS_DIRECTORY");  // NOLINT(concurrency-mt-unsafe): nothing calls setenv
+  if (folder == nullptr) {
+    return fail(
+        "key.credential \"{0}\": weir was not started by systemd with LoadCredential={0}:PATH ($CREDENTIALS_DIRECTORY "
+        "is not set)",
+        name);
+  }
+  auto secret = read_secret_file(fmt::format("{}/{}", folder, name), "key.credential", /*may_be_shared=*/true);
+  if (!secret) return fail("{}; does the unit have LoadCredential={}:PATH?", secret.error().message, name);
+  return secret;
+}
+
+// What the source holds, with the blanks around it. Nothing: the source is optional and not there.
+Result<Secret> read_source(const KeySource& source) {
+  if (!source.credential.empty()) return read_credential(source.credential);
+  if (!source.file.empty()) return read_secret_file(source.file, "key.file");
+  const std::string_view value = take_secret_from_environment(source.env);
+  if (value.empty() && !source.optional) {
+    return fail("key.env \"{0}\" is not set; start weir with {0}=…, or remove `key` if users bring their own",
+                source.env);
+  }
+  return Secret(value);
 }
 
 // Never puts a byte of the key into a message.
-Result<std::string> read_key(const KeySource& source) {
-  std::string key;
-  std::string origin;
-  if (!source.file.empty()) {
-    auto text = read_key_file(source.file);
-    if (!text) return std::unexpected(std::move(text.error()));
-    key = std::move(*text);
-    origin = fmt::format("key.file \"{}\"", source.file);
-  } else if (!source.env.empty()) {
-    const char* value = std::getenv(source.env.c_str());  // NOLINT(concurrency-mt-unsafe): nothing calls setenv
-    if (value == nullptr || *value == '\0') {
-      if (source.optional) return std::string();
-      return fail("key.env \"{0}\" is not set; start weir with {0}=…, or remove `key` if users bring their own",
-                  source.env);
-    }
-    key = value;
-    origin = fmt::format("key.env \"{}\"", source.env);
-  } else {
-    return std::string();
-  }
+Result<Secret> read_key(const KeySource& source) {
+  if (source.empty()) return Secret();
+  auto secret = read_source(source);
+  if (!secret) return secret;
+  if (secret->empty() && source.optional) return Secret();
+  const std::string origin = !source.file.empty()         ? fmt::format("key.file \"{}\"", source.file)
+                             : !source.credential.empty() ? fmt::format("key.credential \"{}\"", source.credential)
+                                                          : fmt::format("key.env \"{}\"", source.env);
   constexpr std::string_view kBlank = " \t\r\n";
+  std::string_view key = secret->view();
   const size_t begin = key.find_first_not_of(kBlank);
-  key = begin == std::string::npos ? std::string() : key.substr(begin, key.find_last_not_of(kBlank) - begin + 1);
-  if (key.empty()) return fail("{} is empty", origin);
+  if (begin == std::string_view::npos) return fail("{} is empty", origin);
+  key = key.substr(begin, key.find_last_not_of(kBlank) - begin + 1);
   if (!is_sendable(key)) return fail("{} has white space or a control character inside the key", origin);
-  return key;
+  return Secret(key);
 }
 
 // A path segment with everything below it, so that `https://host/backend-api/codex-next` is not one.
@@ -91,7 +95,7 @@ std::unique_ptr<Provider> build_provider(const Config& config, const ProviderCon
     mistakes.push_back(fmt::format("{}: base_url \"{}\": {}", provider_place(from), shown, url.error().message));
   }
   provider->chatgpt_backend = from.type == ProviderType::openai && is_chatgpt_backend(provider->base_url);
-  const bool has_key = !from.key.env.empty() || !from.key.file.empty();
+  const bool has_key = !from.key.empty();
   if (has_key && provider->chatgpt_backend) {
     mistakes.push_back(
         fmt::format("{}: a ChatGPT backend takes users' subscriptions only; remove `key`", provider_place(from)));

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/secret.h"
 #include "wire/head.h"
 #include "wire/target.h"
 
@@ -40,7 +41,7 @@ struct Provider {
   std::string name;
   ProviderType type = ProviderType::openai;
   wire::BaseUrl base_url;
-  std::string key;               // the operator's; empty: none. A secret: never logged
+  Secret key;                    // the operator's; empty: none
   std::string ca_file;           // empty: the system's store
   bool chatgpt_backend = false;  // the base URL is a ChatGPT backend: users' subscriptions only, no operator key
   bool send_actor_headers = false;

@@ -3,6 +3,7 @@
 #include <array>
 #include <utility>
 
+#include "gateway/hide.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "proxy/worker.h"
@@ -36,7 +37,8 @@ void Exchange::on_upstream_data(const Piece& piece) {
     // The request can no longer be sent again: its memory is free, unless some of it is still on its way.
     BufferPool& buffers = worker_->buffers();
     buffers.release(std::exchange(body_, kNoBufferId));
-    buffers.release(std::exchange(upstream_head_, kNoBufferId));
+    // The head of a bridged one stays: what the provider says about it must not show the credential in it.
+    if (kind_ != gateway::RouteKind::bridged) buffers.release(std::exchange(upstream_head_, kNoBufferId));
   }
   switch (state_) {
     case State::sending:
@@ -390,8 +392,10 @@ bool Exchange::finish_reading(bool complete) {
   if (end.failed) {
     const bool in_stream = upstream_status_ < 400;
     const record::ErrorType type = in_stream ? error_type_of(end.error_status) : error_type_of(upstream_status_);
-    fail_with(record::Outcome::upstream_error, type, end.error_message);
-    provider_error_.set(end.error_type);
+    const std::string_view head =
+        upstream_head_ == kNoBufferId ? std::string_view() : worker_->buffers().block(upstream_head_).view();
+    fail_with(record::Outcome::upstream_error, type, gateway::hide_credentials(end.error_message, head));
+    provider_error_.set(gateway::hide_credentials(end.error_type, head));
     // The stream has said that it failed; nothing is to be added.
     return true;
   }

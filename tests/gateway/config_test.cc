@@ -108,12 +108,12 @@ const Mistake kMistakes[] = {
     {"[[provider]]\nname = \"openai\"\n[[provider]]\nname = \"openai\"",
      "weir.toml:3: provider \"openai\": the name is taken by another provider"},
     {"[[provider]]\nname = \"openai\"\nkey = \"sk-secret\"",
-     "weir.toml:3: provider.key must be a table with env or file"},
+     "weir.toml:3: provider.key must be a table with env, file or credential"},
     {"[[provider]]\nname = \"openai\"\nkey = { env = \"sk-proj-secret\" }",
      "weir.toml:3: provider.key.env must be the name of an environment variable, such as \"OPENAI_API_KEY\", not the "
      "key itself (was not shown)"},
     {"[[provider]]\nname = \"openai\"\nkey = { env = \"A\", file = \"b\" }",
-     "weir.toml:1: provider \"openai\": key has both env and file; keep one"},
+     "weir.toml:1: provider \"openai\": key has more than one of env, file and credential; keep one"},
     {"[[provider]]\nname = \"openai\"\nurl = \"http://x\"", "weir.toml:3: unknown key provider.url…"},
     // Rules and TOML itself.
     {"[[rule]]\nstrip = [\"x\"]", "weir.toml:1: [[rule]] needs name"},
@@ -402,8 +402,8 @@ TEST_CASE("config: keys come from the environment or a file, and their absence i
   const auto provider = [](std::string_view source) {
     return fmt::format("[[provider]]\nname = \"x\"\ntype = \"openai\"\nkey = {{ {} }}\n", source);
   };
-  CHECK(make_policy(provider("file = \"" + key.path + "\""))->providers[4]->key == "sk-from-file");
-  CHECK(make_policy(provider("env = \"WEIR_TEST_OPENAI_KEY\""))->providers[4]->key == kOperatorOpenai);
+  CHECK(make_policy(provider("file = \"" + key.path + "\""))->providers[4]->key.view() == "sk-from-file");
+  CHECK(make_policy(provider("env = \"WEIR_TEST_OPENAI_KEY\""))->providers[4]->key.view() == kOperatorOpenai);
 
   const auto missing = try_policy(provider("env = \"WEIR_TEST_UNSET_KEY\""));
   REQUIRE_FALSE(missing.has_value());
@@ -428,7 +428,7 @@ TEST_CASE("config: default providers do without a key; others may not have one")
   unsetenv("OPENAI_API_KEY");  // NOLINT(concurrency-mt-unsafe)
   REQUIRE(policy.has_value());
   CHECK((*policy)->providers[0]->key.empty());
-  CHECK((*policy)->providers[1]->key == "sk-default");
+  CHECK((*policy)->providers[1]->key.view() == "sk-default");
   CHECK((*policy)->providers[2]->chatgpt_backend);
   CHECK_FALSE((*policy)->providers[1]->chatgpt_backend);
 
