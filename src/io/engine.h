@@ -73,6 +73,9 @@ struct EngineOptions {
   uint32_t completion_entries = 8192;
   uint32_t buffers = 512;  // provided receive buffers, a power of two
   uint32_t buffer_size = 4096;
+  // The ring takes only the operations that this engine has, and may not be given more (files, buffers, credentials of
+  // others): a seccomp filter does not see what goes through a ring.
+  bool restricted = false;
   uint32_t wait_us = 0;  // least time that a turn gathers completions where the kernel can (6.12); 0: none
 };
 
@@ -81,7 +84,7 @@ struct KernelFeatures {
   std::string kernel;  // "6.18.44"
   bool ring = false;   // io_uring can be used at all
   bool single_issuer = false, defer_taskrun = false, multishot_receive = false, registered_ring = false,
-       min_wait = false;
+       min_wait = false, restrictions = false;
   std::string denied;  // why not, and how to allow it
 };
 KernelFeatures probe_kernel();

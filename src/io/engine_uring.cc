@@ -1,7 +1,9 @@
 // The engine on io_uring. Flags and their measured worth: ../shared figures quoted in src/ARCHITECTURE.md, "The ring".
 #include <liburing.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -69,6 +71,36 @@ std::string setup_advice(int error) {
     default:
       return std::strerror(error);
   }
+}
+
+// What a ring may be asked for. Whoever adds an operation to the engine adds it here, and finds out by EACCES.
+constexpr uint8_t kOperations[] = {IORING_OP_ACCEPT,  IORING_OP_RECV, IORING_OP_SEND,         IORING_OP_SENDMSG,
+                                   IORING_OP_CONNECT, IORING_OP_READ, IORING_OP_ASYNC_CANCEL, IORING_OP_CLOSE};
+constexpr uint8_t kRegistrations[] = {IORING_REGISTER_ENABLE_RINGS, IORING_UNREGISTER_PBUF_RING,
+                                      IORING_UNREGISTER_RING_FDS};
+constexpr uint8_t kFlags = IOSQE_BUFFER_SELECT | IOSQE_CQE_SKIP_SUCCESS;
+
+// liburing 2.3 declares functions for these two and does not export them. 0 or -errno.
+int do_register(const io_uring& ring, unsigned what, const void* argument, unsigned count) {
+  const long done = ::syscall(SYS_io_uring_register, ring.ring_fd, what, argument, count);
+  return done < 0 ? -errno : 0;
+}
+
+// 0 or -errno. REQUIRES: the ring was made with IORING_SETUP_R_DISABLED.
+int restrict_operations(io_uring& ring) {
+  std::array<io_uring_restriction, std::size(kOperations) + std::size(kRegistrations) + 1> rules{};
+  size_t count = 0;
+  for (const uint8_t operation : kOperations) {
+    rules[count].opcode = IORING_RESTRICTION_SQE_OP;
+    rules[count++].sqe_op = operation;
+  }
+  for (const uint8_t registration : kRegistrations) {
+    rules[count].opcode = IORING_RESTRICTION_REGISTER_OP;
+    rules[count++].register_op = registration;
+  }
+  rules[count].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
+  rules[count++].sqe_flags = kFlags;
+  return do_register(ring, IORING_REGISTER_RESTRICTIONS, rules.data(), static_cast<unsigned>(count));
 }
 
 struct Parked {
@@ -268,11 +300,16 @@ Result<std::unique_ptr<Engine>> Engine::create(const EngineOptions& options) {
   // request instead of 10.9).
   params.flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER |
                  IORING_SETUP_DEFER_TASKRUN;
+  // Restrictions can only be set before the ring works. The thread that then enables it, this one, becomes the one that
+  // may submit.
+  const unsigned disabled = options.restricted ? IORING_SETUP_R_DISABLED : 0u;
+  params.flags |= disabled;
   params.cq_entries = options.completion_entries;
   int error = io_uring_queue_init_params(options.entries, &impl->ring, &params);
   if (error == -EINVAL) {  // before 6.1
     params = {};
-    params.flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN;
+    params.flags =
+        IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | disabled;
     params.cq_entries = options.completion_entries;
     error = io_uring_queue_init_params(options.entries, &impl->ring, &params);
   }
@@ -282,6 +319,11 @@ Result<std::unique_ptr<Engine>> Engine::create(const EngineOptions& options) {
   impl->ring_registered =
       io_uring_register_ring_fd(&impl->ring) == 1;  // 2 % less for each enter; without it everything works the same
   if (auto set_up = impl->set_up_buffers(); !set_up) return std::unexpected(set_up.error());
+  if (options.restricted) {
+    error = restrict_operations(impl->ring);
+    if (error == 0) error = do_register(impl->ring, IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
+    if (error != 0) return fail("cannot restrict io_uring's operations: {}; see --sandbox", std::strerror(-error));
+  }
   impl->messages.resize(256);
   impl->addresses.resize(64);
   impl->now = monotonic_ns();
@@ -493,6 +535,12 @@ KernelFeatures probe_kernel() {
       features.defer_taskrun;  // both came with 6.0 and 6.1; a receive is the real probe at start
   features.registered_ring = io_uring_register_ring_fd(&ring) == 1;
   io_uring_queue_exit(&ring);
+  params = {};
+  params.flags = IORING_SETUP_R_DISABLED;
+  if (io_uring_queue_init_params(8, &ring, &params) == 0) {
+    features.restrictions = restrict_operations(ring) == 0;
+    io_uring_queue_exit(&ring);
+  }
   return features;
 }
 

@@ -3,10 +3,13 @@
 #include <doctest/doctest.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <chrono>
+#include <filesystem>
 #include <string>
 #include <thread>
 #include <vector>
@@ -32,7 +35,12 @@ struct Pair {
 struct Fixture {
   std::unique_ptr<Engine> engine;
   explicit Fixture(uint32_t buffers = 16, uint32_t size = 1024) {
-    auto made = Engine::create({.entries = 64, .completion_entries = 256, .buffers = buffers, .buffer_size = size});
+    // As `weir serve` runs it: what the engine does must be on the list of what its ring may do.
+    auto made = Engine::create({.entries = 64,
+                                .completion_entries = 256,
+                                .buffers = buffers,
+                                .buffer_size = size,
+                                .restricted = probe_kernel().restrictions});
     REQUIRE_MESSAGE(made.has_value(), (made ? "" : made.error().message));
     engine = std::move(*made);
   }
@@ -230,6 +238,29 @@ TEST_CASE("engine: receive_into waits for all of it") {
   write_all(pair.ends[1], "def");
   CHECK(fixture.next()[0].result == 6);
   CHECK(std::string_view(into.data(), 6) == "abcdef");
+}
+
+TEST_CASE("engine: a restricted ring takes nothing that the engine does not need") {
+  if (!probe_kernel().restrictions) {
+    MESSAGE("skipped: this kernel has no ring restrictions");
+    return;
+  }
+  const Fixture fixture;
+  const auto register_with = [](int ring, unsigned what, void* argument, unsigned count) {
+    return ::syscall(SYS_io_uring_register, ring, what, argument, count) < 0 ? errno : 0;
+  };
+  std::array<char, 4096> memory;
+  iovec buffer{memory.data(), memory.size()};
+  int rings = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    std::error_code error;
+    if (std::filesystem::read_symlink(entry.path(), error) != "anon_inode:[io_uring]") continue;
+    const int ring = std::stoi(entry.path().filename().string());
+    CHECK(register_with(ring, 0 /* IORING_REGISTER_BUFFERS */, &buffer, 1) == EACCES);
+    CHECK(register_with(ring, 9 /* IORING_REGISTER_PERSONALITY */, nullptr, 0) == EACCES);
+    rings++;
+  }
+  CHECK(rings == 1);
 }
 
 TEST_CASE("address: texts of every kind come back as they were") {
