@@ -14,6 +14,9 @@ namespace {
 constexpr TwinFlag kTwins[] = {
     {"--data-dir", "data_dir"},
     {"--node", "node"},
+    {"--user", "user"},
+    {"--sandbox", "sandbox"},
+    {"--core-dumps", "core_dumps"},
     {"--workers", "workers"},
     {"--cpus", "cpus"},
     {"--ring-entries", "ring_entries"},

@@ -45,6 +45,9 @@ Every flag is the twin of a key in the file and wins over it. Sizes: 64KiB. Time
   --listen [NAME=]ADDRESS  instead of the file's; repeatable. Default: public=127.0.0.1:4001
   --data-dir DIR           weir.db (tokens and records) and the journal. Default: ./weir-data
   --node NAME              this node in the records. Default: the host's name
+Privileges
+  --user NAME[:GROUP]      become this user once listeners and keys are open
+  --sandbox MODE           off, on or required (on)     --core-dumps true|false  of a crash (false)
 Workers
   --workers N              default: one for each usable core
   --cpus LIST              pin workers to these cores, in order: 0,2,4

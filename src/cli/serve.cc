@@ -18,10 +18,12 @@ int run_serve(const Arguments& arguments) {
   }
   block_stop_signals();
   // Before the server: it logs from the first step on, and its last lines must still be written after it is gone.
-  LogSink log(2, config->log_format, config->log_level);
+  // The server starts its thread, when the process has given up what it does not need.
+  LogSink log(2, config->log_format, config->log_level, LogSink::Start::later);
   const auto logger = log.make_logger();
   server::ServerOptions options;
   options.config = std::move(*config);
+  options.confined = true;
   options.reload = [&arguments] {
     notify_reloading();
     Result<gateway::Config> again = read_settings(arguments);

@@ -22,6 +22,7 @@ int run_version(const Arguments&) {
     feature(kernel.multishot_receive, "multishot receive");
     feature(kernel.registered_ring, "registered ring");
     feature(kernel.min_wait, "minimum wait");
+    feature(kernel.restrictions, "ring restrictions");
   }
   return print_line(text) ? 0 : kExitFailure;
 }

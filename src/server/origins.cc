@@ -57,6 +57,9 @@ std::vector<std::string> parts_that_need_a_restart(const gateway::Config& old_co
   check(old_config.workers == new_config.workers, "workers");
   check(old_config.cpus == new_config.cpus, "cpus");
   check(old_config.data_dir == new_config.data_dir, "data_dir");
+  check(old_config.user == new_config.user, "user");
+  check(old_config.sandbox == new_config.sandbox, "sandbox");
+  check(old_config.core_dumps == new_config.core_dumps, "core_dumps");
   check(old_config.node == new_config.node, "node");
   check(old_config.ring_entries == new_config.ring_entries, "ring_entries");
   check(old_config.batch_wait_ns == new_config.batch_wait_ns, "batch_wait");
@@ -77,6 +80,9 @@ void keep_parts_that_need_a_restart(const gateway::Config& old_config, gateway::
   new_config.cpus = old_config.cpus;
   new_config.data_dir = old_config.data_dir;
   new_config.node = old_config.node;
+  new_config.user = old_config.user;
+  new_config.sandbox = old_config.sandbox;
+  new_config.core_dumps = old_config.core_dumps;
   new_config.ring_entries = old_config.ring_entries;
   new_config.batch_wait_ns = old_config.batch_wait_ns;
   new_config.buffers = old_config.buffers;

@@ -25,7 +25,9 @@
 #include "proxy/worker.h"
 #include "record/store.h"
 #include "server/origins.h"
+#include "server/privileges.h"
 #include "server/resolver.h"
+#include "server/sandbox.h"
 
 namespace weir::server {
 
@@ -91,6 +93,7 @@ struct Server::Impl {
   std::vector<std::unique_ptr<proxy::Worker>> workers;
   std::vector<std::thread> threads;
   std::vector<Listening> listening;
+  Confinement confinement;
   uint32_t worker_count = 1;
   int64_t token_version = -1;
   bool store_failing = false;
@@ -110,10 +113,13 @@ struct Server::Impl {
   Result<> set_up();
   Result<> block_signals();
   Result<> open_store();
+  Result<std::vector<std::shared_ptr<tls::ServerContext>>> load_certificates(const gateway::Config& from) const;
   Result<> bind(std::vector<proxy::WorkerOptions>& per_worker);
   Result<> start_workers();
+  void tell_confinement();
   void post_all(const std::function<proxy::Message()>& make);
-  Result<> publish(std::unique_ptr<const gateway::Policy> policy);
+  Result<> publish(std::unique_ptr<const gateway::Policy> policy,
+                   std::vector<std::shared_ptr<tls::ServerContext>> certificates);
   void refresh_tokens();
   void reload();
   void drain(uint64_t timeout_ns);
@@ -236,6 +242,8 @@ Result<> Server::Impl::start_workers() {
 }
 
 Result<> Server::Impl::set_up() {
+  // Before any secret is read.
+  if (options.confined) allow_core_dumps(config().core_dumps);
   if (auto done = block_signals(); !done) return done;
   raise_descriptor_limit();
   log = sink.make_logger();
@@ -247,8 +255,6 @@ Result<> Server::Impl::set_up() {
   worker_count = config().workers != 0 ? config().workers : usable_cores();
   auto policy = gateway::build_policy(config());
   if (!policy) return std::unexpected(policy.error());
-  if (auto done = open_store(); !done) return done;
-
   std::vector<proxy::WorkerOptions> per_worker(worker_count);
   for (uint32_t i = 0; i < worker_count; i++) {
     per_worker[i].index = i;
@@ -258,14 +264,24 @@ Result<> Server::Impl::set_up() {
                             .buffer_size = config().buffer_size,
                             .wait_us = static_cast<uint32_t>(config().batch_wait_ns / kNsPerUs)};
     per_worker[i].connections = std::max(1u, config().limits.connections / worker_count);
-    per_worker[i].journal = &recorder->journal(i);
   }
   if (auto done = bind(per_worker); !done) return done;
+  auto certificates = load_certificates(config());
+  if (!certificates) return std::unexpected(certificates.error());
+  if (options.confined) {
+    auto confined = confine_process(config());
+    if (!confined) return std::unexpected(confined.error());
+    confinement = std::move(*confined);
+  }
+  sink.start();
+  if (auto done = open_store(); !done) return done;
   for (uint32_t i = 0; i < worker_count; i++) {
+    per_worker[i].journal = &recorder->journal(i);
+    per_worker[i].engine.restricted = confinement.rings;
     workers.push_back(std::make_unique<proxy::Worker>(std::move(per_worker[i]), sink.make_logger()));
   }
   resolver = std::make_unique<Resolver>(config().dns_ttl_ns, *resolver_log);
-  if (auto done = publish(std::move(*policy)); !done) return done;
+  if (auto done = publish(std::move(*policy), std::move(*certificates)); !done) return done;
   refresh_tokens();
   resolver->subscribe([this](size_t index, const std::shared_ptr<const Addresses>& addresses) {
     auto list = std::make_shared<const proxy::AddressList>(proxy::AddressList{addresses->list, addresses->error});
@@ -273,7 +289,25 @@ Result<> Server::Impl::set_up() {
       post_all([&] { return proxy::NewAddresses{origin, list}; });
     }
   });
-  return start_workers();
+  if (auto done = start_workers(); !done) return done;
+  if (options.confined) {
+    if (auto done = confine_threads(config(), confinement); !done) return done;
+    tell_confinement();
+  }
+  return {};
+}
+
+void Server::Impl::tell_confinement() {
+  for (const std::string& what : confinement.missing) {
+    log->warn("the sandbox is incomplete", {{"reason", std::string_view(what)}});
+  }
+  if (::geteuid() == 0) {
+    log->warn("weir runs as root; --user NAME makes it another user once its listeners and keys are open", {});
+  }
+  log->info("confined", {{"uid", ::geteuid()},
+                         {"landlock", confinement.landlock},
+                         {"seccomp", confinement.system_calls ? "on" : "off"},
+                         {"ring_restrictions", confinement.rings ? "on" : "off"}});
 }
 
 // --- what workers are given ---
@@ -282,10 +316,11 @@ void Server::Impl::post_all(const std::function<proxy::Message()>& make) {
   for (const auto& worker : workers) worker->post(make());
 }
 
-// Builds what follows from the policy, or fails and changes nothing.
-Result<> Server::Impl::publish(std::unique_ptr<const gateway::Policy> policy) {
-  auto made = std::make_shared<proxy::Snapshot>();
-  for (const gateway::ListenerConfig& listener : policy->config.listeners) {
+// One for each listener; null where it has none.
+Result<std::vector<std::shared_ptr<tls::ServerContext>>> Server::Impl::load_certificates(
+    const gateway::Config& from) const {
+  std::vector<std::shared_ptr<tls::ServerContext>> certificates;
+  for (const gateway::ListenerConfig& listener : from.listeners) {
     std::shared_ptr<tls::ServerContext> context;
     if (!listener.certificate.empty()) {
       auto loaded = tls::ServerContext::load(listener.certificate, listener.key);
@@ -297,8 +332,16 @@ Result<> Server::Impl::publish(std::unique_ptr<const gateway::Policy> policy) {
                   {{"source", listener.name}, {"reason", std::string_view(context->warning())}});
       }
     }
-    made->listener_tls.push_back(std::move(context));
+    certificates.push_back(std::move(context));
   }
+  return certificates;
+}
+
+// Builds what follows from the policy, or fails and changes nothing.
+Result<> Server::Impl::publish(std::unique_ptr<const gateway::Policy> policy,
+                               std::vector<std::shared_ptr<tls::ServerContext>> certificates) {
+  auto made = std::make_shared<proxy::Snapshot>();
+  made->listener_tls = std::move(certificates);
   for (const auto& provider : policy->providers) {
     made->provider_origins.push_back(origins.add({.tls = provider->base_url.tls,
                                                   .host = provider->base_url.host,
@@ -359,23 +402,29 @@ void Server::Impl::refresh_tokens() {
 
 void Server::Impl::reload() {
   if (!options.reload) return;
+  const auto refuse = [&](const std::string& why) {
+    // Landlock and a user's rights refuse alike; both were chosen at start.
+    const bool denied = why.find(std::strerror(EACCES)) != std::string::npos;
+    log->error(
+        "reload refused; the configuration in force stays",
+        {{"reason", std::string_view(why)},
+         {"advice", denied && options.confined
+                        ? "weir may read only what its user may, in folders that the configuration named at start "
+                          "(--sandbox, --user): move the file there, or restart weir"
+                        : ""}});
+  };
   auto config_read = options.reload();
-  if (!config_read) {
-    log->error("reload refused; the configuration in force stays",
-               {{"reason", std::string_view(config_read.error().message)}});
-    return;
-  }
+  if (!config_read) return refuse(config_read.error().message);
   for (const std::string& part : parts_that_need_a_restart(config(), *config_read)) {
     log->warn("this change takes effect at the next start", {{"setting", std::string_view(part)}});
   }
   keep_parts_that_need_a_restart(config(), *config_read);
   auto policy = gateway::build_policy(*config_read);
-  Result<> published = policy ? publish(std::move(*policy)) : std::unexpected(policy.error());
-  if (!published) {
-    log->error("reload refused; the configuration in force stays",
-               {{"reason", std::string_view(published.error().message)}});
-    return;
-  }
+  if (!policy) return refuse(policy.error().message);
+  auto certificates = load_certificates(*config_read);
+  if (!certificates) return refuse(certificates.error().message);
+  const Result<> published = publish(std::move(*policy), std::move(*certificates));
+  if (!published) return refuse(published.error().message);
   options.config = std::move(*config_read);
   token_version = -1;
   refresh_tokens();

@@ -17,13 +17,15 @@ namespace weir::server {
 struct ServerOptions {
   gateway::Config config;                           // checked by check_config()
   std::function<Result<gateway::Config>()> reload;  // on SIGHUP: reads the file again and lays the flags over it
-  record::OnEnded on_ended;                         // may be empty
+  bool confined = false;              // as config.user, sandbox and core_dumps say; the caller has no other thread
+  record::OnEnded on_ended;           // may be empty
   std::function<void()> on_draining;  // may be empty: a stop was asked for; run() goes on until it is done
 };
 
 class Server {
  public:
-  // When it returns, every listener accepts. SIGTERM, SIGINT and SIGHUP are blocked in all threads from then on.
+  // Starts the log. When it returns, every listener accepts. SIGTERM, SIGINT and SIGHUP are blocked in all threads from
+  // then on.
   static Result<std::unique_ptr<Server>> start(ServerOptions options, LogSink& log);
   ~Server();
   Server(const Server&) = delete;

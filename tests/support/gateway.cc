@@ -19,6 +19,7 @@ namespace {
 
 void write_file(const std::string& path, std::string_view text) {
   std::ofstream(path) << text;
+  std::filesystem::permissions(path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
 }
 
 std::string configuration(const Gateway::Options& options, const std::string& folder) {
