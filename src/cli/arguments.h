@@ -48,19 +48,19 @@ struct LogQuery {
 
 struct Arguments {
   Command command = Command::serve;
+  bool json = false;
+  bool csv = false;   // usage
+  bool full = false;  // journal dump
   std::string config_file;
   std::vector<Setting> settings;
   std::vector<std::string> listen;  // "ADDRESS" or "NAME=ADDRESS"
-  bool json = false;
   // key
   std::string user, user_id, expires;
   std::string id;  // also of `log show`
   LogQuery log;    // also of `usage`
   std::vector<record::UsageKey> by = {record::UsageKey::user, record::UsageKey::model};
-  bool csv = false;
   // journal dump
   std::vector<std::string> files;
-  bool full = false;
   // rules explain
   std::string provider, auth, route = "bridged", credential;
   // mock, demo
