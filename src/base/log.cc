@@ -2,6 +2,7 @@
 
 #include <linux/futex.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -282,7 +283,11 @@ LogSink::LogSink(int descriptor, LogFormat format, LogLevel level, Start start_w
 }
 
 void LogSink::start() {
-  if (!impl_->thread.joinable()) impl_->thread = std::thread([impl = impl_.get()] { impl->run(); });
+  if (impl_->thread.joinable()) return;
+  impl_->thread = std::thread([impl = impl_.get()] {
+    ::pthread_setname_np(::pthread_self(), "weir-log");
+    impl->run();
+  });
 }
 
 LogSink::~LogSink() {

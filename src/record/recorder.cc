@@ -1,5 +1,7 @@
 #include "record/recorder.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -181,7 +183,10 @@ Result<std::unique_ptr<Recorder>> Recorder::start(const RecorderOptions& options
     if (!turned) impl->failed(turned.error());
     more = turned.has_value() && *turned;
   }
-  impl->thread = std::thread([self = impl.get()] { self->run(); });
+  impl->thread = std::thread([self = impl.get()] {
+    ::pthread_setname_np(::pthread_self(), "weir-recorder");
+    self->run();
+  });
   return std::unique_ptr<Recorder>(new Recorder(std::move(impl)));
 }
 
