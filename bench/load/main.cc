@@ -20,8 +20,8 @@ struct Flags {
   std::string target, reference, scenario, token, ca_file, route = "gateway";
   uint32_t connections = 0, sources = 1;
   double rate = 0, seconds = 0, warm_up = -1;
-  bool tls = false;
-  std::vector<std::string> overrides;
+  bool tls = false, any_body = false, hold = false;
+  std::vector<std::string> overrides, headers;
 };
 
 int complain(const std::string& message, int code) {
@@ -49,6 +49,10 @@ void add_flags(CLI::App& app, Flags& flags) {
   app.add_option("--ca", flags.ca_file, "authority of the target's certificate (for localhost)");
   app.add_option("--sources", flags.sources, "loopback addresses to connect from (127.0.0.1, 127.0.0.2 ...)")
       ->check(CLI::Range(1, 250));
+  app.add_option("--header", flags.headers, "\"Name: value\", sent with each request; repeatable")
+      ->allow_extra_args(false);
+  app.add_flag("--any-body", flags.any_body, "compare only the status: for gateways that write answers anew");
+  app.add_flag("--hold", flags.hold, "at the end, keep all connections until standard input ends");
   app.add_option("--set", flags.overrides, "KEY=VALUE over the scenario's top level, as TOML");
 }
 
@@ -67,11 +71,12 @@ Result<std::vector<load::PreparedRequest>> prepare(const load::Scenario& scenari
   std::vector<load::PreparedRequest> requests;
   const load::Route route = flags.route == "gateway" ? load::Route::gateway : load::Route::provider;
   for (const load::RequestKind& kind : scenario.requests) {
-    load::PreparedRequest request{.kind = &kind, .bytes = load::request_bytes(kind, route, flags.token)};
+    load::PreparedRequest request{.kind = &kind, .bytes = load::request_bytes(kind, route, flags.token, flags.headers)};
     if (!flags.reference.empty()) {
       const auto address = io::parse_address(flags.reference);
       if (!address) return std::unexpected(address.error());
       if (auto learned = load::learn_answer(*address, request); !learned) return std::unexpected(learned.error());
+      request.any_body = flags.any_body;
     }
     requests.push_back(std::move(request));
   }
@@ -103,6 +108,10 @@ Result<int> run(const Flags& flags) {
   load::Loop loop(**engine, *scenario, *requests, options, tell);
   const load::Results& results = loop.run();
   tell(load::results_line(*scenario, results));
+  // Whoever samples the gateway from outside does it now: closing thousands of connections is work that belongs to no
+  // exchange.
+  while (flags.hold && std::getchar() != EOF) {
+  }
   return results.fault_count() == 0 ? 0 : 1;
 }
 

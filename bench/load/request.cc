@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -16,6 +17,9 @@
 namespace weir::load {
 
 namespace {
+
+constexpr uint64_t kLastMessageBytes = 1000;
+constexpr uint64_t kTurnBytes = 4000;  // of a message before the last one, about
 
 std::string_view path_of(Api api, Route route) {
   switch (api) {
@@ -39,28 +43,46 @@ std::string prompt(uint64_t size) {
   return text;
 }
 
+// One message of the conversation, in the API's shape.
+std::string message(Api api, std::string_view role, std::string_view text) {
+  if (api != Api::responses) return fmt::format(R"({{"role":"{}","content":"{}"}})", role, text);
+  const std::string_view type = role == "user" ? "input_text" : "output_text";
+  return fmt::format(R"({{"type":"message","role":"{}","content":[{{"type":"{}","text":"{}"}}]}})", role, type, text);
+}
+
+// A long request is a long history, not a long last message: so it is with agents, and what is recorded as the prompt
+// is the last message alone.
+std::string conversation(const RequestKind& kind) {
+  const uint64_t earlier = kind.prompt_bytes > kLastMessageBytes ? kind.prompt_bytes - kLastMessageBytes : 0;
+  std::string messages;
+  const uint64_t pairs = earlier == 0 ? 0 : std::max<uint64_t>(1, earlier / (2 * kTurnBytes));
+  for (uint64_t i = 0; i < pairs; i++) {
+    const uint64_t size = earlier / pairs + (i == 0 ? earlier % pairs : 0);
+    messages += message(kind.api, "user", prompt(size / 2)) + ",";
+    messages += message(kind.api, "assistant", prompt(size - size / 2)) + ",";
+  }
+  return messages + message(kind.api, "user", prompt(kind.prompt_bytes - earlier));
+}
+
 std::string body_of(const RequestKind& kind) {
   const std::string_view stream = kind.stream ? "true" : "false";
-  const std::string text = prompt(kind.prompt_bytes);
+  const std::string messages = conversation(kind);
   switch (kind.api) {
     case Api::messages:
-      return fmt::format(
-          R"({{"model":"claude-sonnet-4-5","max_tokens":4096,"stream":{},"messages":[{{"role":"user","content":"{}"}}]}})",
-          stream, text);
+      return fmt::format(R"({{"model":"claude-sonnet-4-5","max_tokens":4096,"stream":{},"messages":[{}]}})", stream,
+                         messages);
     case Api::chat:
-      return fmt::format(R"({{"model":"gpt-5.2","stream":{},"messages":[{{"role":"user","content":"{}"}}]}})", stream,
-                         text);
+      return fmt::format(R"({{"model":"gpt-5.2","stream":{},"messages":[{}]}})", stream, messages);
     case Api::responses:
-      return fmt::format(
-          R"({{"model":"gpt-5.2-codex","stream":{},"input":[{{"type":"message","role":"user","content":[{{"type":"input_text","text":"{}"}}]}}]}})",
-          stream, text);
+      return fmt::format(R"({{"model":"gpt-5.2-codex","stream":{},"input":[{}]}})", stream, messages);
   }
   return {};
 }
 
 }  // namespace
 
-std::string request_bytes(const RequestKind& kind, Route route, const std::string& token) {
+std::string request_bytes(const RequestKind& kind, Route route, const std::string& token,
+                          const std::vector<std::string>& headers) {
   const std::string body = body_of(kind);
   std::string head = fmt::format(
       "POST {} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: weir-load/1.0\r\nAccept: application/json\r\nContent-Type: "
@@ -70,6 +92,7 @@ std::string request_bytes(const RequestKind& kind, Route route, const std::strin
   if (kind.delay_ns > 0) head += fmt::format("x-mock-delay: {}\r\n", format_duration(kind.delay_ns));
   if (kind.status != 200) head += fmt::format("x-mock-status: {}\r\n", kind.status);
   if (kind.stamped) head += "x-mock-stamped: true\r\n";
+  for (const std::string& header : headers) head += header + "\r\n";
   return fmt::format("{}Content-Length: {}\r\n\r\n{}", head, body.size(), body);
 }
 

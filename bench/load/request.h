@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "io/address.h"
@@ -19,9 +20,12 @@ struct PreparedRequest {
   uint16_t status = 0;
   uint64_t body_size = 0;
   uint32_t body_hash = 0;
+  bool any_body = false;  // only the status must be the provider's
 };
 
-std::string request_bytes(const RequestKind& kind, Route route, const std::string& token);
+// `headers` are whole lines, "Name: value".
+std::string request_bytes(const RequestKind& kind, Route route, const std::string& token,
+                          const std::vector<std::string>& headers = {});
 // Asks the provider once, blocking, and keeps what it answered.
 Result<> learn_answer(const io::Address& reference, PreparedRequest& request);
 

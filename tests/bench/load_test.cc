@@ -168,5 +168,20 @@ TEST_CASE("load request: its length is right and its prompt as long as asked") {
   }
 }
 
+TEST_CASE("load request: a long prompt is a history whose last message is short; headers are sent as given") {
+  for (const Api api : {Api::messages, Api::chat, Api::responses}) {
+    const RequestKind kind{.api = api, .prompt_bytes = 100'000};
+    const std::string bytes = request_bytes(kind, Route::provider, "token", {"x-one: 1", "x-two: 2"});
+    const size_t head = bytes.find("\r\n\r\n") + 4;
+    CHECK(bytes.find("\r\nx-one: 1\r\nx-two: 2\r\n") < head);
+    CHECK(bytes.size() - head > 100'000);
+    CHECK(bytes.size() - head < 103'000);
+    const size_t last = bytes.rfind(R"("role":"user")");
+    CHECK(bytes.size() - last > 1000);
+    CHECK(bytes.size() - last < 1200);
+    CHECK(bytes.find(R"("role":"assistant")") < last);
+  }
+}
+
 }  // namespace
 }  // namespace weir::load
