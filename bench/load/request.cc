@@ -91,6 +91,7 @@ std::string request_bytes(const RequestKind& kind, Route route, const std::strin
       path_of(kind.api, route), token, kind.events, kind.event_bytes, format_duration(kind.gap_ns));
   if (kind.delay_ns > 0) head += fmt::format("x-mock-delay: {}\r\n", format_duration(kind.delay_ns));
   if (kind.status != 200) head += fmt::format("x-mock-status: {}\r\n", kind.status);
+  if (kind.separate) head += "x-mock-separate: true\r\n";
   if (kind.stamped) head += "x-mock-stamped: true\r\n";
   for (const std::string& header : headers) head += header + "\r\n";
   return fmt::format("{}Content-Length: {}\r\n\r\n{}", head, body.size(), body);

@@ -49,6 +49,8 @@ Result<bool> read_request_key(std::string_view key, const toml::node& node, Requ
     read = read_api(node, kind.api);
   } else if (key == "stream") {
     read = read_flag(node, key, kind.stream);
+  } else if (key == "separate") {
+    read = read_flag(node, key, kind.separate);
   } else if (key == "stamped") {
     read = read_flag(node, key, kind.stamped);
   } else if (key == "prompt_bytes") {

@@ -1,6 +1,6 @@
 // What the load is: a file of bench/scenarios (TOML), and flags laid over it. Keys: description, api, stream,
-// prompt_bytes, events, event_bytes, gap, delay, status, stamped; connections, mode, rate, new_connections, tls,
-// seconds, warm_up; [[request]] tables with `weight` and any of the first line's, for a mixture.
+// prompt_bytes, events, event_bytes, gap, delay, status, stamped, separate; connections, mode, rate, new_connections,
+// tls, seconds, warm_up; [[request]] tables with `weight` and any of the first line's, for a mixture.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,8 @@ struct RequestKind {
   uint64_t gap_ns = 0;
   uint64_t delay_ns = 0;
   uint16_t status = 200;
-  bool stamped = false;  // events hold the time at which they were written, which measures their latency
+  bool separate = false;  // each event is a send of the provider's, also without a gap
+  bool stamped = false;   // events hold the time at which they were written, which measures their latency
 };
 
 struct Scenario {

@@ -102,7 +102,8 @@ No model and no key: fixed text at the pace you ask for. Its address is a provid
 
 A request's own headers decide for that request: x-mock-status, -delay, -events, -gap, -bytes,
 -thinking, -tool, -framing (chunked, length, close), -cut BYTES, -ending (drop, reset, hang),
--step, -interim, -body, -id, -stamped (events hold the time at which they were written).
+-step, -interim, -body, -id, -stamped (events hold the time at which they were written),
+-separate (each event is a send of its own, also with a gap of 0).
 Control: GET /__mock/state and /__mock/requests, POST /__mock/script, /__mock/next, /__mock/reset.
 )";
 

@@ -306,7 +306,7 @@ void Loop::pump(uint32_t index) {
   const uint64_t now = plan.gap_ns > 0 ? monotonic_ns() : 0;
   bool stepped = false;
   while (answer.next_event < answer.stream->size() && !answer.cut_off) {
-    if (connection.out.size() >= kPendingMax) return;  // on_send() comes back
+    if (connection.out.size() >= kPendingMax || (plan.separate && connection.sending)) return;  // on_send() comes back
     if (plan.step) {
       if (connection.waits_for_step) return;
       if (step_credits_ == 0 || stepped) {  // one event, then it is the next stream's turn
@@ -325,6 +325,7 @@ void Loop::pump(uint32_t index) {
     answer.stream->write(answer.next_event++, event_);
     if (plan.shape.stamped) stamp(event_, monotonic_ns());
     write_piece(index, event_);
+    if (plan.separate) flush(index);
   }
   finish(index);
 }

@@ -91,6 +91,7 @@ Result<> apply(Plan& plan, std::string_view key, std::string_view value) {
   if (key == "events") return read_number<uint32_t>(plan.shape.events, key, value);
   if (key == "bytes") return read_number<uint32_t>(plan.shape.event_bytes, key, value);
   if (key == "stamped") return read_flag(plan.shape.stamped, key, value);
+  if (key == "separate") return read_flag(plan.separate, key, value);
   if (key == "thinking") return read_flag(plan.shape.thinking, key, value);
   if (key == "step") return read_flag(plan.step, key, value);
   if (key == "interim") return read_flag(plan.interim, key, value);

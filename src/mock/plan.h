@@ -32,6 +32,7 @@ struct Plan {
   std::string id;         // of the answer; empty: another one each time
   uint64_t delay_ns = 0;  // before the answer's head
   uint64_t gap_ns = 0;    // between two events
+  bool separate = false;  // each event is a send of its own, also without a gap
   Framing framing = Framing::usual;
   Ending ending = Ending::keep;
   std::optional<uint64_t> cut;  // the connection ends after so many bytes of the body
@@ -40,8 +41,8 @@ struct Plan {
   std::string complaint;        // about a control that is not understood: a 400 that says so
 };
 
-// "status" "503", "delay" "100ms", "gap", "events", "bytes" (of text in each event), "id", "stamped", "thinking",
-// "tool", "framing", "ending", "cut", "step", "interim", "body". Errors name the key and what it takes.
+// "status" "503", "delay" "100ms", "gap", "events", "bytes" (of text in each event), "id", "stamped", "separate",
+// "thinking", "tool", "framing", "ending", "cut", "step", "interim", "body". Errors name the key and what it takes.
 Result<> apply(Plan& plan, std::string_view key, std::string_view value);
 
 // One JSON object or an array of them, each an answer on top of `defaults`: the keys of apply(), and "headers" as a

@@ -20,6 +20,7 @@ TEST_CASE("mock plan: each key is set") {
                                                                                              {"interim", "true"},
                                                                                              {"id", "fixed"},
                                                                                              {"stamped", "1"},
+                                                                                             {"separate", "1"},
                                                                                              {"body", "x"}}) {
     CHECK(apply(plan, key, value));
   }
@@ -38,6 +39,7 @@ TEST_CASE("mock plan: each key is set") {
   CHECK(plan.body == "x");
   CHECK(plan.id == "fixed");
   CHECK(plan.shape.stamped);
+  CHECK(plan.separate);
 }
 
 TEST_CASE("mock plan: what is not understood is named") {

@@ -83,6 +83,19 @@ TEST_CASE("mock provider: a stream, then a whole answer, on one connection") {
   CHECK(has(whole, R"("status":"completed")"));
 }
 
+TEST_CASE("mock provider: events that are sent one by one are those that are sent together") {
+  const auto mock = provider();
+  Client client(*mock);
+  const auto body = [&client](const std::string& headers) {
+    client.send(request("/v1/messages", "x-mock-events: 300\r\nx-mock-id: same\r\n" + headers, kStream))
+        .until("\r\n\r\n");
+    return client.until("\r\n0\r\n\r\n");
+  };
+  const std::string together = body("");
+  CHECK(has(together, "message_stop"));
+  CHECK(body("x-mock-separate: 1\r\n") == together);
+}
+
 TEST_CASE("mock provider: pipelined requests are answered in order") {
   const auto mock = provider();
   Client client(*mock);
