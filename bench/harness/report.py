@@ -1,0 +1,175 @@
+"""The results as a table for the terminal, as Markdown, and as a picture."""
+from harness import chart
+
+# (heading, figure, scale, shown for cases that ...)
+COLUMNS = [
+    ("exch/s", "exchanges_per_s", 1, "always"),
+    ("events/s", "events_per_s", 1, "streams"),
+    ("workers µs/exch", "cpu_workers_per_exchange", 1, "exchanges"),
+    ("whole µs/exch", "cpu_whole_per_exchange", 1, "exchanges"),
+    ("workers µs/event", "cpu_workers_per_event", 1, "streams"),
+    ("whole µs/event", "cpu_whole_per_event", 1, "streams"),
+    ("user %", "user_share", 100, "always"),
+    ("core %", "core_share", 100, "always"),
+    ("load core %", "load_core_share", 100, "always"),
+    ("switches/exch", "switches_per_exchange", 1, "exchanges"),
+    ("RSS MiB", "rss", 1 / (1 << 20), "always"),
+    ("private MiB", "rss_anonymous", 1 / (1 << 20), "always"),
+    ("peak MiB", "rss_peak", 1 / (1 << 20), "always"),
+    ("bytes/stream", "rss_per_stream", 1, "always"),
+    ("p50 µs", "whole_p50", 1, "closed"),
+    ("p99 µs", "whole_p99", 1, "closed"),
+    ("p99.99 µs", "whole_p99_99", 1, "closed"),
+    ("+head p50", "added_head_p50", 1, "paced"),
+    ("+first p50", "added_first_event_p50", 1, "paced"),
+    ("+event p50", "added_event_p50", 1, "paced"),
+    ("+event p99", "added_event_p99", 1, "paced"),
+]
+READING = """\
+CPU is microseconds of CPU time for an exchange or an event, from the scheduler's count. *workers*: weir's worker threads; of a
+peer, all its processes. *whole*: everything; of weir also the recorder writing each exchange to SQLite, until it has caught up.
+*user %*: of the system's CPU time, outside the kernel. *core %*: of one core, the system; *load core %*: of one core, weir-load
+and the mock. *+…*: added to the latency of the mock asked directly, µs. *bytes/stream*: growth of resident memory by each open
+stream (both sides; without the kernel's socket buffers). *private*: of RSS, without files and shared memory, hence without
+weir's journal, which is made large here. Each figure is the median of the rounds."""
+
+
+def rows_of(case):
+    """(headings, rows of cells) of a case; columns that no system has are left out."""
+    measured = {name: entry["median"] for name, entry in case["systems"].items() if "median" in entry}
+    used = [column for column in COLUMNS if any(column[1] in figures for figures in measured.values())]
+    # A stream's own time is the provider's pace: what counts there is what is added.
+    paced = any("added_head_p50" in figures for figures in measured.values())
+    used = [column for column in used if not (paced and column[3] == "closed")]
+    if not any(figures.get("events") for figures in measured.values()):
+        used = [column for column in used if column[3] != "streams"]
+    rows = []
+    for name, entry in case["systems"].items():
+        figures = entry.get("median", {})
+        rows.append([name + (" (!)" if entry["faults"] else "")] +
+                    [chart.number(figures[key] * scale) if key in figures else "-" for _, key, scale, _ in used])
+    return ["system"] + [column[0] for column in used], rows
+
+
+def title_of(name, case):
+    overrides = ", ".join(f"{key} = {value}" for key, value in case["set"].items())
+    return f"{name}: {case['description']}" + (f" ({overrides})" if overrides else "")
+
+
+def table(headings, rows):
+    widths = [max(len(row[i]) for row in [headings, *rows]) for i in range(len(headings))]
+    return "\n".join("  ".join(cell.ljust(width) if i == 0 else cell.rjust(width)
+                               for i, (cell, width) in enumerate(zip(row, widths))) for row in [headings, *rows])
+
+
+def markdown_table(headings, rows):
+    lines = ["| " + " | ".join(row) + " |" for row in [headings, *rows]]
+    return "\n".join([lines[0], "|" + "---|" + "---:|" * (len(headings) - 1), *lines[1:]])
+
+
+def sections(results):
+    """(title, headings, rows, notes) of everything that was measured."""
+    for name, case in results["cases"].items():
+        yield title_of(name, case), *rows_of(case), faults_of(case)
+    growth = results.get("growth", {})
+    for kind in ("connections", "streams"):
+        for count, case in growth.get(kind, {}).items():
+            yield f"growth, {int(count):,} {kind}", *rows_of(case), faults_of(case)
+    for count in ("1", "2"):
+        if count in growth.get("workers", {}):
+            case, cores = growth["workers"][count], growth["workers"]["cores"][count]
+            yield f"growth, {count} worker{'s' * (count != '1')} on cores {cores}", *rows_of(case), faults_of(case)
+    for name, case in results.get("ablations", {}).items():
+        notes = faults_of(case) + [f"{what}: not measured: {why}" for what, why in case["skipped"].items()]
+        yield f"ablation, {name}", *ablation_rows(case), notes
+
+
+def ablation_rows(case):
+    base = case["systems"].get("weir", {}).get("median", {})
+    columns = [("workers", "cpu_workers_per_exchange"), ("whole", "cpu_whole_per_exchange"), ("whole/event", "cpu_whole_per_event")]
+    columns = [column for column in columns if column[1] in base and not ("event" in column[1] and not base.get("events"))]
+    rows = []
+    for name, entry in case["systems"].items():
+        figures, cells = entry.get("median", {}), [name.removeprefix("weir: ") + (" (!)" if entry["faults"] else "")]
+        if name == "direct":
+            continue
+        for _, key in columns:
+            known = key in figures and base.get(key)
+            cells += [chart.number(figures[key]), f"{figures[key] / base[key]:.2f}"] if known else ["-", "-"]
+        rows.append(cells)
+    return ["weir with"] + [heading for title, _ in columns for heading in (f"{title} µs", "ratio")], rows
+
+
+def faults_of(case):
+    return [case["note"]] * bool(case["note"]) + [f"{name}: {fault.splitlines()[0]}" for name, entry in case["systems"].items() for fault in entry["faults"][:2]]
+
+
+def verdict_rows(verdicts):
+    def shown(value):
+        return "-" if value is None else chart.number(value)
+
+    rows = []
+    for v in verdicts:
+        against = f"{v.peer} {shown(v.peer_value)}" if v.peer else ""
+        ratio = "-" if v.ratio is None else f"{v.ratio:.3g}"
+        rows.append([f"{v.number}", v.check, shown(v.value), against, ratio if v.peer else "", f"{v.ceiling:.3g}", v.state])
+    return ["#", "check", "weir", "peer", "ratio", "ceiling", ""], rows
+
+
+def terminal(results, verdicts):
+    parts = []
+    for title, headings, rows, notes in sections(results):
+        parts.append("\n".join([title, table(headings, rows), *(f"  ! {note}" for note in notes)]))
+    if verdicts:
+        parts.append("targets\n" + table(*verdict_rows(verdicts)))
+    return "\n\n".join(parts)
+
+
+def markdown(results, verdicts):
+    machine = results["machine"]
+    flags = results["flags"]
+    lines = ["# Benchmark of weir", "", f"{machine['date']}, commit {machine['commit'] or 'unknown'}. {machine['cpu']}, "
+             f"{machine['cores']} cores, {machine['memory_bytes'] >> 30} GiB, Linux {machine['kernel']}, {machine['system']}"
+             + (", in a virtual machine" if machine["hypervisor"] == "yes" else "") + ".", "",
+             f"Gateway on core {flags['gateway_cores']}, load and mock on core {flags['load_cores']}; {flags['rounds']} rounds, "
+             "systems alternating. All of weir on: tokens from its store, rules, reading, every exchange recorded in SQLite.",
+             "", "Made by", "", f"    {results['command']}", "", READING, ""]
+    if results.get("versions"):
+        lines += ["Versions: " + "; ".join(f"{name} {version}" for name, version in results["versions"].items() if version) + ".",
+                  ""]
+    for name, why in results.get("absent", {}).items():
+        lines += [f"Not measured: {name}: {why}.", ""]
+    if verdicts:
+        lines += ["## Targets", "", markdown_table(*verdict_rows(verdicts)), ""]
+    lines += ["![CPU by case](report.svg)", ""]
+    for title, headings, rows, notes in sections(results):
+        lines += [f"## {title}", "", markdown_table(headings, rows), ""] + [f"- {note}" for note in notes] + [""] * bool(notes)
+    extras = {key: value for key, value in results.get("extras", {}).items() if isinstance(value, float)}
+    if extras:
+        lines += ["## Parts", "", markdown_table(["figure", "value"], [[k, chart.number(v)] for k, v in extras.items()]), ""]
+    return "\n".join(lines)
+
+
+def picture(results):
+    page = chart.Page()
+    for name, case in results["cases"].items():
+        streams = any(entry.get("median", {}).get("events") for entry in case["systems"].values())
+        # Of a stream the event is what is paid for; of whole answers and of turns the exchange.
+        per = "exchange" if not streams or name == "agent-turn" else "event"
+        memory = [(n, e["median"]["rss_per_stream"], None) for n, e in case["systems"].items()
+                  if "rss_per_stream" in e.get("median", {})] if name.startswith("idle-streams") else []
+        rows = memory or [(n, e["median"][f"cpu_whole_per_{per}"], e["median"][f"cpu_workers_per_{per}"] if n.startswith("weir")
+                           else None) for n, e in case["systems"].items() if f"cpu_whole_per_{per}" in e.get("median", {})]
+        if rows:
+            page.bars(name, "bytes per open stream" if memory else f"CPU µs per {per}", rows)
+    growth = results.get("growth", {})
+    for kind, figure, unit in (("connections", "cpu_workers_per_exchange", "workers' CPU µs per exchange"),
+                               ("streams", "rss_per_stream", "bytes per open stream")):
+        series = {}
+        for count, case in growth.get(kind, {}).items():
+            for name, entry in case["systems"].items():
+                if figure in entry.get("median", {}):
+                    series.setdefault(name, []).append((int(count), entry["median"][figure]))
+        if series:
+            page.lines(f"growth: {kind}", unit, series)
+    return page.svg()

@@ -1,0 +1,84 @@
+"""Runs a case on several systems in turn, round by round (A B C A B C ...), so that a machine whose speed drifts drifts
+for all of them."""
+import contextlib
+import sys
+import tempfile
+import pathlib
+
+from harness import figures, load, processes, systems
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent / "tests/support"))
+import test_ca  # noqa: E402
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def place(options):
+    """The run's folder with its certificates, and the mock. All of it is gone at the end."""
+    with tempfile.TemporaryDirectory(prefix="weir-bench-", dir=options.data) as folder:
+        folder = pathlib.Path(folder)
+        (folder / "ca").mkdir()
+        here = systems.Place(weir=options.build / "src/weir", load=options.build / "bench/weir-load",
+                             peers=options.build / "peers", folder=folder, gateway_cores=options.gateway_cores,
+                             load_cores=options.load_cores, journal=options.journal,
+                             certificates={path.name: path for path in map(pathlib.Path, test_ca.make(folder / "ca").values())})
+        mock = systems.Mock(here)
+        here.mock = mock.address
+        try:
+            yield here, mock.pid
+        finally:
+            mock.stop()
+
+
+def once(here, mock_pid, case, system, direct=None):
+    """One run: its figures, and what was wrong ("" if nothing)."""
+    case = case.over(system.overrides)
+    try:
+        system.start()
+        observed = load.observe(here, case, system, mock_pid)
+        settled = system.settle() if observed.results and not observed.faults else None
+        code = system.stop()
+    except (processes.StartFailed, ProcessLookupError, RuntimeError, OSError) as failure:
+        system.stop()
+        return None, f"{type(failure).__name__}: {failure}"
+    faults = observed.faults
+    if code not in (0, -15, 143):  # ended by the signal is as good as exit status 0
+        faults = faults or f"{system.name} ended with {code}"
+    if not observed.results or not observed.begin and system.pid:
+        return None, faults or "weir-load did not measure"
+    derived = figures.of_run(case, observed, settled, direct)
+    if settled and not faults and settled[1] < observed.results["exchanges"]:
+        faults = f"{observed.results['exchanges']} exchanges, but {settled[1]} interceptions in the database"
+    return derived, faults
+
+
+def measure(here, mock_pid, case, candidates, rounds, with_direct=True):
+    """{"systems": {name: {"rounds": [figures], "median": figures, "faults": [text]}}} of the candidates that this case
+    can be asked of; the mock is asked directly in each round, unless told otherwise."""
+    result = {}
+    direct = systems.Direct(here)
+    order = [direct] if with_direct and case.runs(direct) else []
+    order += [system for system in candidates if case.runs(system)]
+    for number in range(rounds):
+        baseline = None
+        for system in list(order):
+            entry = result.setdefault(system.name, {"rounds": [], "faults": []})
+            derived, faults = once(here, mock_pid, case, system, baseline)
+            if faults:
+                say(f"  {case.name}, {system.name}, round {number + 1}: {faults}")
+                entry["faults"].append(faults)
+                if not derived:  # it will not start the next time either
+                    order = [other for other in order if other is not system]
+            if derived:
+                entry["rounds"].append(derived)
+            if system is direct:
+                baseline = derived
+        say(f"  {case.name}: round {number + 1} of {rounds}")
+    for entry in result.values():
+        if entry["rounds"]:
+            entry["median"] = figures.medians(entry["rounds"])
+    return {"scenario": case.scenario, "description": case.values.get("description", ""), "set": case.set, "note": case.note,
+            "systems": result}

@@ -1,0 +1,143 @@
+"""The benchmark's own arithmetic: what it samples, judges and draws. That it runs is what `./dev bench --smoke` tests."""
+import pathlib
+import subprocess
+import sys
+import tomllib
+import xml.etree.ElementTree
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent / "bench"))
+from harness import chart, extras, figures, growth, load, report, sample, targets  # noqa: E402
+
+BURNER = """
+import os, sys, time
+if os.fork() == 0:
+    end = time.process_time() + 0.3
+    while time.process_time() < end: pass
+    print("burnt", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_sample_covers_children_and_their_cpu_time():
+    parent = subprocess.Popen([sys.executable, "-c", BURNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        before = sample.take(parent.pid)
+        assert parent.stdout.readline() == "burnt\n"
+        after = sample.take(parent.pid)
+        assert len(sample.family(parent.pid)) == 2
+        used = sample.between(before, after)
+        assert 250_000 < used.whole_us < 1_000_000
+        assert used.cpu_us["workers"] == used.whole_us
+        assert 0 < used.user_share <= 1
+        assert after.rss_peak >= after.rss > 1 << 20 and after.anonymous < after.rss
+    finally:
+        parent.communicate("")
+
+
+def test_a_process_that_is_gone_is_no_sample_of_nothing():
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    with pytest.raises(ProcessLookupError):
+        sample.take(gone.pid)
+
+
+def test_weir_s_threads_are_told_apart():
+    names = ["weir-0", "weir-12", "weir-recorder", "weir-log", "weir", "nginx", "iou-wrk-1"]
+    assert [sample.group_of(name) for name in names] == ["workers", "workers", "recorder", "log", "control", "workers", "workers"]
+
+
+def thread(group, ns):
+    return sample.Thread(group, ns, 0, 0, 0, 0)
+
+
+def one_run(settled):
+    samples = [sample.Sample(at, {(1, 1): thread("workers", w), (1, 2): thread("recorder", r)}, 1 << 20, 1 << 20, 1 << 19)
+               for at, w, r in ((0, 0, 0), (10**9, 8_000_000, 1_000_000))]
+    nothing = sample.between(samples[0], samples[0])
+    results = {"exchanges": 1000, "events": 4000, "bytes": 1, "seconds": 1.0, "open_streams_max": 0,
+               "latency_us": {"event": {"count": 4000, "p50": 120.0, "p99": 300.0}}}
+    observed = load.Observed(results, samples[0], samples[0], samples[1], None, nothing, nothing, "")
+    return figures.of_run(load.Case("paced", "sse-paced"), observed, settled, {"event_p50": 100.0, "event_p99": 250.0})
+
+
+def test_cost_is_per_exchange_and_per_event_and_the_recorder_s_late_work_is_counted():
+    found = one_run(({"recorder": 30_000.0}, 2000))  # 2,000 recorded with the warm-up, in 30 ms until it had caught up
+    assert found["cpu_workers_per_exchange"] == pytest.approx(8.0)
+    assert found["cpu_recorder_per_exchange"] == pytest.approx(15.0)
+    assert found["cpu_whole_per_exchange"] == pytest.approx(23.0)
+    assert found["cpu_whole_per_event"] == pytest.approx(23.0 / 4)
+    assert found["added_event_p50"] == pytest.approx(20.0)
+    assert found["added_event_p99"] == pytest.approx(50.0)
+
+
+def test_medians_are_of_what_every_round_has():
+    assert figures.medians([{"a": 1, "b": 1}, {"a": 9}, {"a": 2}]) == {"a": 2}
+
+
+def judged(weir, nginx, target):
+    cases = {"small": {"systems": {"weir": weir, "nginx": nginx}}}
+    return [v.state for v in targets.judge({"cases": cases, "extras": {"calls": 1.5}}, [{"number": 1, "check": "c"} | target])]
+
+
+@pytest.mark.parametrize("cost, faults, state", [(8.0, [], "met"), (8.1, [], "missed"), (5.0, ["wrong bytes"], "not measured")])
+def test_a_ratio_above_its_ceiling_is_missed_and_wrong_answers_are_no_measurement(cost, faults, state):
+    target = {"case": "small", "figure": "cpu", "ratio": {"nginx": 0.8}}
+    assert judged({"median": {"cpu": cost}, "faults": faults}, {"median": {"cpu": 10.0}, "faults": []}, target) == [state]
+
+
+@pytest.mark.parametrize("target, state", [({"from": "calls", "limit": 1.5}, "met"), ({"from": "calls", "limit": 1.0}, "missed"),
+                                           ({"from": "calls", "at_least": 2.0}, "missed"), ({"from": "none", "limit": 1.0},
+                                                                                            "not measured")])
+def test_limits_hold_in_their_direction(target, state):
+    assert judged({"faults": []}, {"faults": []}, target) == [state]
+
+
+def test_every_target_names_a_case_and_a_figure_that_exist():
+    with open(load.SCENARIOS.parent / "cases.toml", "rb") as file:
+        cases = tomllib.load(file)
+    derived = set(one_run(({"recorder": 30_000.0}, 2000))) | {"rss_per_stream"}
+    wanted = targets.read()
+    assert {target["number"] for target in wanted} == set(range(1, 15))
+    for target in wanted:
+        if "from" not in target:
+            assert target["case"] in cases and target["figure"] in derived
+            if system := target.get("system"):
+                assert system in [variant["name"] for variant in cases[target["case"]]["variants"]]
+    for name, case in cases.items():
+        load.Case(name, case.get("scenario", name), case.get("set", {}))
+    for entry in growth.read_ablations():
+        for scenario in entry.get("scenarios", []):
+            load.Case(entry["name"], scenario)
+
+
+def test_the_report_says_what_was_measured_and_the_picture_is_xml():
+    case = {"scenario": "small", "description": "1 KB", "set": {"connections": 9}, "note": "fewer <than> wanted", "systems": {
+        "weir": {"median": {"exchanges_per_s": 100.0, "cpu_workers_per_exchange": 7.0, "cpu_whole_per_exchange": 12.0},
+                 "faults": []},
+        "portkey": {"median": {"exchanges_per_s": 1.0, "cpu_workers_per_exchange": 1300.0, "cpu_whole_per_exchange": 1300.0},
+                    "faults": ["2 answers"]}}}
+    results = {"cases": {"small": case}}
+    text = report.terminal(results, [])
+    assert "small: 1 KB (connections = 9)" in text and "1,300" in text and "portkey (!)" in text and "2 answers" in text
+    page = xml.etree.ElementTree.fromstring(report.picture(results))
+    widths = [float(e.get("width")) for e in page.iter() if e.tag.endswith("rect") and e.get("width") != "100%"]
+    assert max(widths) <= chart.WIDTH  # the peer's bar is cut
+
+
+def test_strace_s_table_is_read():
+    text = """% time     seconds  usecs/call     calls    errors syscall
+------ ----------- ----------- --------- --------- ----------------
+ 97.12    0.012345          12       1000         7 io_uring_enter
+  2.88    0.000345           1         30           setsockopt
+------ ----------- ----------- --------- --------- ----------------
+100.00    0.012690           1       1030         7 total
+"""
+    assert extras.parse_strace(text) == {"io_uring_enter": 1000, "setsockopt": 30}
+
+
+def test_a_scenario_asks_for_no_more_connections_than_there_are_files(monkeypatch):
+    monkeypatch.setattr(load.processes, "connections_max", lambda: 50)
+    case = load.Case("small", "small")
+    assert case.set == {"connections": 50} and "50 connections instead of 64" in case.note
