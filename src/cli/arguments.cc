@@ -40,6 +40,7 @@ constexpr TwinFlag kTwins[] = {
     {"--drain-timeout", "timeouts.drain"},
     {"--journal-size", "journal.size"},
     {"--journal-sync", "journal.sync"},
+    {"--admin", "admin.address"},
     {"--log-format", "log_format"},
     {"--log-level", "log_level"},
 };

@@ -65,9 +65,10 @@ Timeouts
   --connect-timeout TIME   to one address (10s)         --answer-timeout TIME  first byte (600s)
   --stream-timeout TIME    a silent answer (300s)       --send-timeout TIME    a deaf client (60s)
   --upstream-idle TIME     pooled connections (60s)     --drain-timeout TIME   at the end (30s)
-Journal and log
+Journal, log, metrics
   --journal-size SIZE      of each worker (64MiB)       --journal-sync off|TIME  to disk (off)
   --log-format text|json   on standard error (text)     --log-level LEVEL      debug|info|warn|error
+  --admin ADDRESS          /metrics, /healthz, /readyz on loopback or a Unix socket. Default: off
 )";
 
 constexpr std::string_view kDemo =

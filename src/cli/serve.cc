@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "cli/commands.h"
+#include "cli/commit.h"
 #include "cli/notify.h"
 #include "cli/print.h"
 #include "cli/settings.h"
@@ -24,6 +25,7 @@ int run_serve(const Arguments& arguments) {
   server::ServerOptions options;
   options.config = std::move(*config);
   options.confined = true;
+  options.version = WEIR_VERSION;
   options.reload = [&arguments] {
     notify_reloading();
     Result<gateway::Config> again = read_settings(arguments);
@@ -40,6 +42,9 @@ int run_serve(const Arguments& arguments) {
   logger->info("ready", {{"memory", (*server)->memory_summary()}});
   for (const auto& listener : (*server)->listening()) {
     print_line(fmt::format("listening name={} address={}", listener.name, listener.address));
+  }
+  if (const std::string& admin = (*server)->admin_address(); !admin.empty()) {
+    print_line(fmt::format("admin address={}", admin));
   }
   notify_ready();
   return (*server)->run();

@@ -49,6 +49,9 @@ std::string_view expect_sink(std::string_view text) {
 std::string_view expect_not_empty(std::string_view text) {
   return text.empty() ? "a text that is not empty" : "";
 }
+std::string_view expect_admin_address(std::string_view text) {
+  return text.empty() ? "" : expect_address(text);
+}
 std::string_view expect_header_line(std::string_view text) {
   const size_t colon = text.find(": ");
   const bool one_line =
@@ -188,6 +191,13 @@ constexpr Option<Config> kConfigOptions[] = {
      .help = "off, or how often the journal is written to the disk",
      .slot = WEIR_SLOT(Config, journal.sync),
      .expect = expect_sync},
+    {.key = "admin.address",
+     .help = "where /metrics, /healthz and /readyz are; empty: nowhere",
+     .slot = WEIR_SLOT(Config, admin.address),
+     .expect = expect_admin_address},
+    {.key = "admin.allow_remote",
+     .help = "whether admin.address may be reached from other machines",
+     .slot = WEIR_SLOT(Config, admin.allow_remote)},
 };
 
 constexpr Option<ListenerConfig> kListenerOptions[] = {

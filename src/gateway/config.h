@@ -111,6 +111,10 @@ struct JournalConfig {
   uint64_t size = 64ull << 20;  // per worker
   std::string sync = "off";     // "off", or an interval for msync: "1s"
 };
+struct AdminConfig {
+  std::string address;        // of /metrics, /healthz, /readyz; empty: off
+  bool allow_remote = false;  // else loopback and Unix sockets only: the endpoint asks nobody for a token
+};
 struct SinkConfig {
   std::string kind = "sqlite";
   std::string path;  // empty: data_dir/weir.db
@@ -145,6 +149,7 @@ struct Config {
   Limits limits;
   Timeouts timeouts;
   JournalConfig journal;
+  AdminConfig admin;
   std::vector<SinkConfig> sinks;
 };
 

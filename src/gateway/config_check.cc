@@ -57,6 +57,7 @@ class Contradictions {
     check_authorizer();
     check_providers();
     check_rule_names();
+    check_admin();
     if (config_.sinks.size() > 1) mistake("{}: only one [[sink]] is supported", file());
   }
 
@@ -180,6 +181,16 @@ class Contradictions {
         mistake("{}: key has more than one of env, file and credential; keep one", at);
       }
     }
+  }
+
+  void check_admin() {
+    const std::string& address = config_.admin.address;
+    if (address.empty() || config_.admin.allow_remote || !expect_address(address).empty()) return;
+    if (is_loopback_address(address)) return;
+    mistake(
+        "{}: admin.address \"{}\" can be reached from other machines and asks nobody for a token; bind it to 127.0.0.1 "
+        "or a Unix socket, or set admin.allow_remote = true",
+        file(), address);
   }
 
   void check_rule_names() {

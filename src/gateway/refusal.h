@@ -4,6 +4,7 @@
 // follow the route's API (spec sections 2 and 8).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -50,6 +51,9 @@ enum class Refusal : uint8_t {
   WEIR_REFUSALS(WEIR_REFUSAL_SYMBOL)
 #undef WEIR_REFUSAL_SYMBOL
 };
+#define WEIR_REFUSAL_ONE(symbol, status, text, fault) +1
+inline constexpr size_t kRefusalCount = 1 WEIR_REFUSALS(WEIR_REFUSAL_ONE);  // with `none`
+#undef WEIR_REFUSAL_ONE
 
 struct RefusalRow {
   std::string_view symbol;  // as it stands in logs and metrics

@@ -210,11 +210,13 @@ void Callout::on_upstream_failed(UpstreamFault fault, std::string_view why) {
 }
 
 void Callout::on_upstream_timeout() {
+  worker_->count().timeouts_authorizer.add();
   upstream_ = nullptr;
   unreachable("it did not answer in time");
 }
 
 void Callout::on_timer() {
+  worker_->count().timeouts_authorizer.add();
   unreachable("it did not answer in time");
 }
 

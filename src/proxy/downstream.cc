@@ -85,7 +85,7 @@ void Downstream::on_completion(const io::Completion& completion) {
       }
       break;
     case StreamOp::sized_receive:
-      stream_.on_done(op);
+      stream_.on_done(op, completion);
       if (state_ == State::exchange) exchange_->on_sized_receive(completion);
       break;
     case StreamOp::connect:
@@ -105,9 +105,11 @@ void Downstream::on_receive(const io::Completion& completion) {
       worker_->buffers().release(received.piece.buffer);
       break;
     case Stream::Event::ended:
+      if (state_ == State::handshaking) worker_->count().tls_handshakes_failed.add();
       client_gone(io::Code::ended);
       return;
     case Stream::Event::failed:
+      count_tls_failure();
       if (stream_.tls() != nullptr && !stream_.tls()->error().empty() && worker_->log().enabled(LogLevel::info)) {
         worker_->log().info("TLS with a client failed", {{"source", listener_->name},
                                                          {"client", client_address()},
@@ -119,6 +121,15 @@ void Downstream::on_receive(const io::Completion& completion) {
   if (state_ == State::handshaking && stream_.ready()) {
     state_ = State::idle;
     set_deadline(worker_->now_ns() + worker_->timeouts().head);
+  }
+}
+
+// A connection that ends inside its handshake counts as a failed one, whoever ended it.
+void Downstream::count_tls_failure() {
+  if (state_ == State::handshaking) {
+    worker_->count().tls_handshakes_failed.add();
+  } else if (stream_.tls() != nullptr && !stream_.tls()->error().empty()) {
+    worker_->count().tls_connections_failed.add();
   }
 }
 
@@ -232,7 +243,7 @@ void Downstream::refuse(gateway::Refusal refusal, std::string_view detail) {
   said.close = true;
   gateway::write_refusal(said, answer);
   stream_.queue({answer.view(), id});
-  worker_->count_refusal();
+  worker_->count_refusal(refusal);
   worker_->log().warn("request refused", {{"reason", gateway::row(refusal).symbol},
                                           {"status", gateway::row(refusal).status},
                                           {"detail", detail},
@@ -399,22 +410,32 @@ void Downstream::on_timer() {
     case State::closing:
       return;
     case State::head:
+      worker_->count().timeouts_head.add();
       refuse(gateway::Refusal::request_timeout, "the head was not complete");
       return;
     case State::exchange:
       if (stream_.send_in_flight()) {
+        worker_->count().timeouts_send.add();
         exchange_->on_client_stalled();
       } else {
+        worker_->count().timeouts_body.add();
         exchange_->on_request_timeout();
       }
       return;
     case State::handshaking:
+      worker_->count().timeouts_handshake.add();
+      break;
     case State::idle:
+      // Until the first request the head's deadline watches.
+      (request_count_ == 0 ? worker_->count().timeouts_head : worker_->count().timeouts_idle).add();
+      break;
     case State::discarding:
+      worker_->count().timeouts_body.add();
+      break;
     case State::lingering:
-      close();
-      return;
+      break;
   }
+  close();
 }
 
 void Downstream::wait_for_receive_idle() {

@@ -71,6 +71,7 @@ class Downstream : public Slot {
 
  private:
   void on_receive(const io::Completion& completion);
+  void count_tls_failure();
   void take(std::string_view input);
   size_t consume(std::string_view input);
   size_t consume_head(std::string_view input);

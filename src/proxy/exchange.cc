@@ -101,6 +101,7 @@ void Exchange::reset() {
   provider_error_.clear();
   open_line_ends_ = 0;
   failed_ = false;
+  refused_ = false;
 }
 
 // --- the head ---
@@ -335,6 +336,7 @@ bool Exchange::read_request(const wire::RequestHead& head) {
       return true;
     case reader::BodyStatus::unreadable:
       request_unreadable_ = true;
+      worker_->count().unreadable_requests.add();
       return true;
     case reader::BodyStatus::empty:
       refuse(gateway::Refusal::empty_body);
@@ -463,7 +465,8 @@ void Exchange::refuse(gateway::Refusal refusal, std::string_view detail, std::st
   const BufferId id = buffers.acquire(1024);
   gateway::write_refusal(answer, buffers.block(id));
   downstream_->stream().queue({buffers.block(id).view(), id});
-  worker_->count_refusal();
+  refused_ = true;
+  worker_->count_refusal(refusal);
   if (!entry_logged_) log_refusal(refusal, detail);
   state_ = State::finishing;
   downstream_->clear_deadline();
@@ -526,6 +529,7 @@ void Exchange::on_room() {
 
 void Exchange::throttle() {
   if (upstream_paused_ || upstream_ == nullptr || !downstream_->stream().over_high_mark()) return;
+  worker_->count().upstream_pauses.add();
   // Reading from upstream pauses because the client does not keep up; the client's own deadline watches now.
   upstream_paused_ = true;
   upstream_->clear_deadline();

@@ -163,6 +163,7 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   void fail_with(record::Outcome outcome, record::ErrorType type, std::string_view message);
   void judge_status();
   void record_end();
+  void count_end();
   void log_refusal(gateway::Refusal refusal, std::string_view detail);
   void log_end();
   void note_unread(uint32_t count);
@@ -241,6 +242,7 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   ShortText<1024> error_message_;
   ShortText<128> provider_error_;  // the provider's own word for it
   bool failed_ = false;            // outcome_ is decided
+  bool refused_ = false;           // the answer is weir's own
 };
 
 }  // namespace weir::proxy

@@ -29,6 +29,13 @@ bool is_event_stream(const wire::ResponseHead& head) {
   return rest.empty() || rest.front() == ';' || rest.front() == ' ' || rest.front() == '\t';
 }
 
+void count_answer(WorkerCounters& counters, uint16_t status) {
+  Counter* const classes[] = {&counters.answers_1xx, &counters.answers_2xx, &counters.answers_3xx,
+                              &counters.answers_4xx, &counters.answers_5xx};
+  const size_t index = status / 100u - 1;
+  if (index < std::size(classes)) classes[index]->add();
+}
+
 }  // namespace
 
 void Exchange::on_upstream_data(const Piece& piece) {
@@ -88,6 +95,7 @@ void Exchange::on_answer_head(const Piece& piece) {
       return;
     }
     answer_head_seen_ = 0;
+    count_answer(worker_->count(), head.status);
     whole.bytes.remove_prefix(result.size);
     if (head.status >= 200) {
       start_answer(head, !whole.bytes.empty());
@@ -199,7 +207,9 @@ void Exchange::set_up_reading(const wire::ResponseHead& head, std::string_view e
 
 void Exchange::relay(const Piece& piece) {
   if (first_byte_us_ < 0) {
-    first_byte_us_ = static_cast<int64_t>((worker_->now_ns() - head_complete_ns_) / kNsPerUs);
+    const uint64_t waited_ns = worker_->now_ns() - head_complete_ns_;
+    first_byte_us_ = static_cast<int64_t>(waited_ns / kNsPerUs);
+    worker_->count().first_byte.add_ns(waited_ns);
   }
   switch (answer_framing_) {
     case wire::BodyFraming::length:
@@ -399,6 +409,7 @@ bool Exchange::finish_reading(bool complete) {
     // The stream has said that it failed; nothing is to be added.
     return true;
   }
+  if (end.unreadable) worker_->count().unreadable_answers.add();
   if (end.unreadable && upstream_status_ < 400 && error_type_ == record::ErrorType::none) {
     error_type_ = record::ErrorType::unreadable;
   }
@@ -436,6 +447,7 @@ void Exchange::on_upstream_ended(bool orderly, std::string_view why) {
     // A kept connection can close just as a request is sent on it: not one byte of an answer means not one was worked
     // on.
     if (!answer_byte_seen_ && upstream != nullptr && upstream->reused() && attempts_ == 1) {
+      worker_->count().upstream_retries.add();
       acquire(true);
       return;
     }
@@ -455,8 +467,10 @@ void Exchange::on_upstream_timeout() {
   upstream_ = nullptr;  // it closes itself
   upstream_paused_ = false;
   if (state_ == State::sending) {
+    worker_->count().timeouts_answer.add();
     no_answer(gateway::Refusal::upstream_timeout, "no answer began", record::ErrorType::timeout);
   } else if (state_ == State::relaying) {
+    worker_->count().timeouts_stream.add();
     answer_broken("the answer stopped", record::ErrorType::timeout);
   }
 }

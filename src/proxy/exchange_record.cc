@@ -137,6 +137,7 @@ void Exchange::record_end() {
   if (state_ == State::over) return;
   state_ = State::over;
   log_end();
+  count_end();
   if (begun_) {
     worker_->journal().end({.id = id_,
                             .ended_at = worker_->now_us(),
@@ -150,6 +151,30 @@ void Exchange::record_end() {
                             .response_bytes = response_bytes_});
   }
   worker_->release_later(*this);
+}
+
+void Exchange::count_end() {
+  WorkerCounters& counters = worker_->count();
+  counters.duration.add_ns(worker_->now_ns() - head_complete_ns_);
+  if (refused_ && !failed_) {
+    counters.exchanges_refused.add();
+    return;
+  }
+  switch (outcome_) {
+    case record::Outcome::completed:
+      counters.exchanges_completed.add();
+      return;
+    case record::Outcome::upstream_error:
+      counters.exchanges_upstream_error.add();
+      return;
+    case record::Outcome::client_disconnected:
+      counters.exchanges_client_disconnected.add();
+      return;
+    case record::Outcome::gateway_error:
+    case record::Outcome::interrupted:
+      counters.exchanges_gateway_error.add();
+      return;
+  }
 }
 
 // --- the log ---

@@ -82,6 +82,7 @@ Stream::Received Stream::on_receive(const io::Completion& completion) {
   if (completion.buffer != io::kNoBuffer) {
     piece.buffer = context_->buffers.adopt(completion.buffer);
     piece.bytes = {context_->engine.buffer_data(completion.buffer), static_cast<size_t>(completion.result)};
+    context_->received[side()]->add(piece.bytes.size());
   }
   if (terminating_) {
     context_->buffers.release(piece.buffer);
@@ -144,10 +145,11 @@ Stream::Received Stream::decrypt(Piece cipher) {
   return {.event = Event::failed, .piece = {}, .code = io::Code::other};
 }
 
-void Stream::on_done(StreamOp op) {
+void Stream::on_done(StreamOp op, const io::Completion& completion) {
   if (op == StreamOp::connect) connect_in_flight_ = false;
   if (op == StreamOp::sized_receive) {
     sized_in_flight_ = false;
+    if (completion.result > 0) context_->received[side()]->add(static_cast<uint64_t>(completion.result));
     if (receive_wanted_) arm_receive();
   }
 }
@@ -261,6 +263,7 @@ bool Stream::on_send(const io::Completion& completion, uint64_t now_ns) {
     return false;
   }
   const auto done = static_cast<uint64_t>(std::max(completion.result, 0));
+  context_->sent[side()]->add(done);
   if (tls_) {
     wire_offset_ += done;
     wire_bytes_ -= done;

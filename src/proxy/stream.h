@@ -7,11 +7,13 @@
 // everything queued is released at the end.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include "base/counter.h"
 #include "io/engine.h"
 #include "proxy/buffer_pool.h"
 #include "proxy/segment_queue.h"
@@ -24,6 +26,9 @@ struct StreamContext {
   io::Engine& engine;
   BufferPool& buffers;
   SegmentPool& segments;
+  // Bytes of sockets, by side: clients', providers'.
+  std::array<Counter*, 2> received{};
+  std::array<Counter*, 2> sent{};
 };
 
 // The operations of a token: a stream's base (which side it is) plus one of these.
@@ -74,7 +79,7 @@ class Stream {
   // For completions of StreamOp::receive. A TLS failure is `failed` with tls()->error().
   Received on_receive(const io::Completion& completion);
   // For StreamOp::sized_receive and connect: notes that the operation is over.
-  void on_done(StreamOp op);
+  void on_done(StreamOp op, const io::Completion& completion);
 
   // --- sending ---
   void queue(const Piece& piece);            // takes one reference
@@ -105,6 +110,7 @@ class Stream {
   io::Token token(StreamOp op) const {
     return {static_cast<uint8_t>(token_.op + static_cast<uint8_t>(op)), token_.index, token_.generation};
   }
+  size_t side() const { return token_.op / kStreamOps; }
   void arm_receive();
   bool encrypt();
   void move_waiting_to_block();

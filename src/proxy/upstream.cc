@@ -70,10 +70,10 @@ void Upstream::on_completion(const io::Completion& completion) {
       stream_.on_send(completion, worker_->now_ns());
       break;
     case StreamOp::sized_receive:
-      stream_.on_done(op);
+      stream_.on_done(op, completion);
       break;
     case StreamOp::connect:
-      stream_.on_done(op);
+      stream_.on_done(op, completion);
       if (retrying_address_ || (!stream_.terminating() && completion.code != io::Code::ok)) {
         if (!retrying_address_) {
           last_error_ =
@@ -145,10 +145,13 @@ void Upstream::on_receive(const io::Completion& completion) {
 void Upstream::become_ready() {
   state_ = State::busy;
   TimerWheel::clear(timer_);
+  worker_->count().upstreams_opened.add();
   user_->on_upstream_ready(*this);
 }
 
 void Upstream::fail(UpstreamFault fault, std::string_view why) {
+  worker_->count_upstream_fault(fault);
+  if (fault == UpstreamFault::tls) worker_->count().tls_upstream_failed.add();
   if (UpstreamUser* user = std::exchange(user_, nullptr); user != nullptr) user->on_upstream_failed(fault, why);
   close();
 }
@@ -159,6 +162,7 @@ void Upstream::on_timer() {
     case State::closing:
       return;
     case State::connecting:
+      worker_->count().timeouts_connect.add();
       last_error_ = fmt::format("timed out ({})", addresses_->addresses[address_index_ - 1].text());
       if (address_index_ < addresses_->addresses.size()) {
         retrying_address_ = true;  // the connect is cancelled; its completion goes on with the next address
@@ -168,6 +172,7 @@ void Upstream::on_timer() {
       fail(UpstreamFault::timeout, last_error_);
       return;
     case State::handshaking:
+      worker_->count().timeouts_upstream_handshake.add();
       fail(UpstreamFault::timeout, "the TLS handshake took too long");
       return;
     case State::idle:
@@ -206,6 +211,7 @@ void Upstream::reuse(UpstreamUser& user) {
   state_ = State::busy;
   user_ = &user;
   reused_ = true;
+  worker_->count().upstreams_reused.add();
   TimerWheel::clear(timer_);
 }
 

@@ -53,7 +53,12 @@ Result<> Worker::set_up() {
   now_ns_ = engine_->now_ns();
   unix_offset_us_ = engine_->unix_us() - static_cast<int64_t>(now_ns_ / kNsPerUs);
   buffers_ = std::make_unique<BufferPool>(*engine_);
-  streams_ = std::make_unique<StreamContext>(StreamContext{*engine_, *buffers_, segments_});
+  streams_ = std::make_unique<StreamContext>(
+      StreamContext{.engine = *engine_,
+                    .buffers = *buffers_,
+                    .segments = segments_,
+                    .received = {&counters_.client_bytes_received, &counters_.upstream_bytes_received},
+                    .sent = {&counters_.client_bytes_sent, &counters_.upstream_bytes_sent}});
   wheel_ = std::make_unique<TimerWheel>(now_ns_);
   journal_ = std::make_unique<record::JournalWriter>(*options_.journal);
   read_mail();
@@ -81,6 +86,19 @@ void Worker::turn() {
   wheel_->advance(now_ns_, [this](Timer& timer) { fire(timer); });
   settle();
   if (engine_->buffers_free() < engine_->buffers_total() / 4) spare_buffers();
+  publish_gauges();
+}
+
+// What others may read of what only this thread may ask.
+void Worker::publish_gauges() {
+  counters_.connections_open.set(downstreams_.used_count());
+  counters_.exchanges_open.set(exchanges_.used_count());
+  counters_.upstreams_open.set(upstreams_.used_count());
+  counters_.receive_buffers_free.set(engine_->buffers_free());
+  counters_.receives_starved.set(engine_->counters().receives_starved);
+  counters_.journal_records.set(journal_->written_count());
+  counters_.journal_backlog.set(journal_->backlog_count());
+  counters_.event_memory.set(event_memory_.held());
 }
 
 void Worker::dispatch(const io::Completion& completion) {
@@ -104,7 +122,7 @@ void Worker::dispatch(const io::Completion& completion) {
     return;
   }
   // A slot is released only when nothing of it is in flight; so this is a bug of ours or the kernel's, and harmless.
-  counters_.stale_completions.fetch_add(1, std::memory_order_relaxed);
+  counters_.stale_completions.add();
   if (completion.buffer != io::kNoBuffer) engine_->release_buffer(completion.buffer);
 }
 
@@ -119,6 +137,7 @@ void Worker::on_accept(const io::Completion& completion) {
   if (completion.code == io::Code::ok) {
     admit_connection(options_.listeners[index], completion.result);
   } else if (completion.code == io::Code::descriptors_full) {
+    counters_.refused_descriptors.add();
     // Nothing tells when a descriptor is free again, so this one waits by the clock.
     logger_->error("cannot accept: out of file descriptors or memory; raise `ulimit -n` (LimitNOFILE= under systemd)",
                    {{"source", options_.listeners[index].name}});
@@ -131,12 +150,14 @@ void Worker::on_accept(const io::Completion& completion) {
 
 void Worker::admit_connection(const WorkerListener& listener, int descriptor) {
   if (draining_) {
+    counters_.refused_draining.add();
     engine_->close(descriptor);
     return;
   }
   if (listener.unix_socket && !listener.allowed_uids.empty()) {
     const auto uid = io::peer_uid(descriptor);
     if (!uid || std::ranges::find(listener.allowed_uids, *uid) == listener.allowed_uids.end()) {
+      counters_.refused_uid.add();
       logger_->warn("connection refused: the peer's user is not in allowed_uids",
                     {{"source", listener.name}, {"uid", uid ? static_cast<int64_t>(*uid) : int64_t{-1}}});
       engine_->close(descriptor);
@@ -145,12 +166,13 @@ void Worker::admit_connection(const WorkerListener& listener, int descriptor) {
   }
   Downstream* downstream = downstreams_.acquire();
   if (downstream == nullptr) {
+    counters_.refused_at_limit.add();
     logger_->warn("connection refused: the limit of connections is reached (--connections)",
                   {{"source", listener.name}});
     engine_->close(descriptor);
     return;
   }
-  counters_.connections.fetch_add(1, std::memory_order_relaxed);
+  counters_.connections_accepted.add();
   downstream->begin(*this, listener, descriptor);
 }
 
@@ -217,7 +239,7 @@ void Worker::drop_snapshot(HeldSnapshot* held) {
 Exchange* Worker::begin_exchange(Downstream& downstream) {
   Exchange* exchange = exchanges_.acquire();
   if (exchange == nullptr) return nullptr;
-  counters_.exchanges.fetch_add(1, std::memory_order_relaxed);
+  counters_.requests.add();
   exchange->begin(*this, downstream);
   return exchange;
 }
@@ -248,7 +270,25 @@ void Worker::release_later(Callout& callout) {
 }
 
 void Worker::defer_failure(UpstreamUser& user, UpstreamFault fault, std::string why) {
+  count_upstream_fault(fault);
   failures_.push_back({&user, fault, std::move(why)});
+}
+
+void Worker::count_upstream_fault(UpstreamFault fault) {
+  switch (fault) {
+    case UpstreamFault::no_address:
+      counters_.upstreams_failed_address.add();
+      return;
+    case UpstreamFault::connect:
+      counters_.upstreams_failed_connect.add();
+      return;
+    case UpstreamFault::tls:
+      counters_.upstreams_failed_tls.add();
+      return;
+    case UpstreamFault::timeout:
+      counters_.upstreams_failed_timeout.add();
+      return;
+  }
 }
 
 void Worker::forget_user(UpstreamUser& user) {

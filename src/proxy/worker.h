@@ -7,13 +7,13 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/budgeted_buffer.h"
@@ -23,6 +23,7 @@
 #include "io/engine.h"
 #include "proxy/authorizer.h"
 #include "proxy/buffer_pool.h"
+#include "proxy/counters.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "proxy/origin.h"
@@ -60,15 +61,6 @@ struct HeldSnapshot {
   uint32_t exchanges = 0;
 };
 
-// Counted by one worker, read by others for metrics; relaxed everywhere: each stands for itself.
-struct WorkerCounters {
-  std::atomic<uint64_t> connections{0};
-  std::atomic<uint64_t> exchanges{0};
-  std::atomic<uint64_t> refusals{0};
-  std::atomic<uint64_t> stale_completions{0};
-  std::atomic<uint64_t> events_unread{0};  // too long to be read, or no event memory was left
-};
-
 class Worker {
  public:
   // The ops of a token: streams' ops lie above these bases.
@@ -87,7 +79,7 @@ class Worker {
   Result<> run(const std::function<void()>& on_ready);
   // From any thread.
   void post(Message message);
-  const WorkerCounters& counters() const { return counters_; }
+  const WorkerCounters& counters() const { return counters_; }  // any thread may read them
 
   // --- for the machines; on the worker's thread ---
   const std::vector<WorkerListener>& listeners() const { return options_.listeners; }
@@ -115,9 +107,11 @@ class Worker {
   MemoryBudget& event_memory() { return event_memory_; }
   // How many there have been, with these.
   uint64_t count_unread_events(uint64_t more) {
-    return counters_.events_unread.fetch_add(more, std::memory_order_relaxed) + more;
+    counters_.events_unread.add(more);
+    return counters_.events_unread.value();
   }
-  void count_refusal() { counters_.refusals.fetch_add(1, std::memory_order_relaxed); }
+  WorkerCounters& count() { return counters_; }
+  void count_refusal(gateway::Refusal refusal) { counters_.refusals[std::to_underlying(refusal)].add(); }
 
   Upstream* acquire_upstream() { return upstreams_.acquire(); }
   Exchange* begin_exchange(Downstream& downstream);
@@ -136,6 +130,7 @@ class Worker {
   void release_later(Exchange& exchange);
   void release_later(Callout& callout);
   void defer_failure(UpstreamUser& user, UpstreamFault fault, std::string why);
+  void count_upstream_fault(UpstreamFault fault);
   // The user, which waits for a connection, must not be called any more.
   void forget_user(UpstreamUser& user);
 
@@ -155,6 +150,7 @@ class Worker {
   void spare_buffers();
   void fire(Timer& timer);
   void on_tick();
+  void publish_gauges();
   bool drained();
   void tear_down();
 

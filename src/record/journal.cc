@@ -17,6 +17,8 @@ namespace {
 constexpr uint64_t kReservedShare = 4;  // a quarter
 // Kept for the end of each running interception; nearly all are far shorter.
 constexpr uint64_t kEndReserve = 256;
+// A start with long texts (ids, user agent, model).
+constexpr uint64_t kUsualStart = 4096;
 
 }  // namespace
 
@@ -25,6 +27,7 @@ struct JournalWriter::Impl {
   uint64_t head;
   uint64_t tail;  // as last seen: the consumer's line is only read when this says that there is no room
   uint32_t open_count = 0;
+  uint64_t written_count = 0;
   std::deque<std::string> backlog;  // whole records but for position and checksum, oldest first
   Encoded encoded;
 
@@ -40,6 +43,7 @@ struct JournalWriter::Impl {
   // The one store that makes a record exist: before it a crash leaves nothing, after it the whole record.
   void publish(uint64_t size) {
     head += size;
+    ++written_count;
     journal.publish(head);
   }
 
@@ -80,6 +84,13 @@ struct JournalWriter::Impl {
     place_or_keep(kEndReserve * open_count);
   }
 };
+
+bool is_full(const Journal& journal, uint64_t open_count) {
+  // The tail first: the head only grows, so the difference is never negative.
+  const uint64_t tail = journal.tail();
+  const uint64_t used = journal.head() - tail;
+  return used + kUsualStart + journal.size() / kReservedShare + kEndReserve * (open_count + 1) > journal.size();
+}
 
 JournalWriter::JournalWriter(Journal& journal) : impl_(std::make_unique<Impl>(journal)) {}
 JournalWriter::~JournalWriter() = default;
@@ -124,6 +135,12 @@ void JournalWriter::retry() {
 }
 bool JournalWriter::backlog_empty() const {
   return impl_->backlog.empty();
+}
+size_t JournalWriter::backlog_count() const {
+  return impl_->backlog.size();
+}
+uint64_t JournalWriter::written_count() const {
+  return impl_->written_count;
 }
 uint32_t JournalWriter::open_count() const {
   return impl_->open_count;

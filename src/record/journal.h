@@ -9,6 +9,7 @@
 // writer's backlog (heap; only when the database has been away for a whole ring) until retry() places them, in order.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 
@@ -17,6 +18,10 @@
 namespace weir::record {
 
 class Journal;  // the mapped file, shared by its writer and its reader (journal_file.h); Recorder::journal() gives it
+
+// Whether begin() would refuse an interception with a start of usual size (4 KiB): for readiness. Any thread;
+// `open_count` as of JournalWriter::open_count().
+bool is_full(const Journal& journal, uint64_t open_count);
 
 // Owned by one worker.
 class JournalWriter {
@@ -38,7 +43,9 @@ class JournalWriter {
   // Places what waits in the backlog; cheap when it is empty. Called by the worker's timer.
   void retry();
   bool backlog_empty() const;
-  uint32_t open_count() const;  // begun and not ended
+  size_t backlog_count() const;
+  uint64_t written_count() const;  // records that are or were in the ring
+  uint32_t open_count() const;     // begun and not ended
 
  private:
   struct Impl;

@@ -13,6 +13,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/counter.h"
 #include "record/codec.h"
 #include "record/journal_directory.h"
 #include "record/journal_file.h"
@@ -39,6 +40,7 @@ struct Source {
   uint64_t position = 0;
   uint64_t synced = 0;  // msync'ed up to here
   uint64_t damage_count = 0;
+  uint64_t batch_count = 0;  // records of the batch that is being taken
 };
 
 }  // namespace
@@ -67,10 +69,12 @@ struct Recorder::Impl {
   std::thread thread;
   std::mutex mutex;
   std::condition_variable wake;
-  bool stopping = false;          // mutex
-  uint64_t stop_deadline_ns = 0;  // mutex
-  OnEnded on_ended;               // mutex
-  bool drained = false;           // written by the thread, read after its join
+  bool stopping = false;                                        // mutex
+  uint64_t stop_deadline_ns = 0;                                // mutex
+  OnEnded on_ended;                                             // mutex
+  std::atomic<DatabaseState> state{DatabaseState::recovering};  // written by the thread
+  Counter delivered;                                            // written by the thread
+  bool drained = false;                                         // written by the thread, read after its join
 
   Impl(const RecorderOptions& given, std::unique_ptr<Logger> given_logger)
       : options(given),
@@ -96,6 +100,7 @@ struct Recorder::Impl {
   DbResult<> finish_recovery();
   void put_away(const Leftover& leftover);
   DbResult<> learn_positions();
+  static uint64_t count_records(const Source& source, uint64_t from);
   DbResult<bool> drain();
   DbResult<bool> take_batch(Source& source, uint64_t& position);
   void after_commit(std::span<const uint64_t> positions);
@@ -105,6 +110,37 @@ struct Recorder::Impl {
   void sync_journals(uint64_t now_ns);
   bool empty() const;
 };
+
+namespace {
+
+DatabaseState state_of(int sqlite_code) {
+  switch (sqlite_code) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return DatabaseState::locked;
+    case SQLITE_FULL:
+      return DatabaseState::full;
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+      return DatabaseState::read_only;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return DatabaseState::corrupt;
+    case SQLITE_CANTOPEN:
+      return DatabaseState::absent;
+    default:
+      return DatabaseState::failing;
+  }
+}
+
+constexpr std::string_view kStateTexts[kDatabaseStateCount] = {"ok",        "recovering", "locked", "full",
+                                                               "read_only", "corrupt",    "absent", "failing"};
+
+}  // namespace
+
+std::string_view text(DatabaseState state) {
+  return kStateTexts[static_cast<size_t>(state)];
+}
 
 // ---- start
 
@@ -197,6 +233,14 @@ Recorder::~Recorder() {
 Journal& Recorder::journal(uint32_t worker_index) {
   ASSERT(worker_index < impl_->sources.size());
   return *impl_->sources[worker_index].journal;
+}
+
+DatabaseState Recorder::database_state() const {
+  return impl_->state.load(std::memory_order_relaxed);
+}
+
+uint64_t Recorder::delivered_count() const {
+  return impl_->delivered.value();
 }
 
 void Recorder::set_on_ended(OnEnded on_ended) {
@@ -336,11 +380,24 @@ DbResult<> Recorder::Impl::learn_positions() {
     if (!known) return std::unexpected(std::move(known.error()));
     // The tail is where the last commit that is known to have happened ended; the database may know of a later one. A
     // database that was put in this one's place knows nothing: then the tail holds.
+    const uint64_t was = source.position;
     source.position = std::max(source.journal->tail(), known->value_or(0));
+    delivered.add(count_records(source, was));
     source.journal->release_to(source.position);
   }
   positions_known = true;
   return {};
+}
+
+// Records from there to the source's position: those of a commit that was reported as failed and had happened.
+uint64_t Recorder::Impl::count_records(const Source& source, uint64_t from) {
+  const RingView ring = source.journal->view();
+  uint64_t count = 0;
+  for (auto record = ring.record_at(from, source.position); record;
+       record = ring.record_at(record->end, source.position)) {
+    ++count;
+  }
+  return count;
 }
 
 DbResult<bool> Recorder::Impl::drain() {
@@ -371,8 +428,8 @@ DbResult<bool> Recorder::Impl::take_batch(Source& source, uint64_t& position) {
   const uint64_t head = source.journal->head();
   const RingView ring = source.journal->view();
   const uint64_t bound = std::min(head, position + kBatchBytes);
-  for (size_t count = 0; position < bound; ++count) {
-    if (count == kBatchRecords) return true;
+  for (source.batch_count = 0; position < bound; ++source.batch_count) {
+    if (source.batch_count == kBatchRecords) return true;
     const auto record = ring.record_at(position, head);
     const auto event = record ? decode(record->type, record->payload) : std::nullopt;
     if (!event) {
@@ -395,6 +452,7 @@ void Recorder::Impl::after_commit(std::span<const uint64_t> positions) {
   for (size_t i = 0; i < sources.size(); ++i) {
     if (sources[i].position == positions[i]) continue;
     sources[i].position = positions[i];
+    delivered.add(sources[i].batch_count);
     sources[i].journal->release_to(positions[i]);
     sources[i].journal->prefault(positions[i], kPrefaultBytes);
   }
@@ -429,6 +487,7 @@ void Recorder::Impl::failed(const DatabaseError& error) {
   }
   pause_ns = failing_code == SQLITE_OK ? kPollNs : std::min(pause_ns * 2, kRetryNsMax);
   failing_code = error.code;
+  state.store(state_of(error.code), std::memory_order_relaxed);
   positions_known = false;
   // A lock goes away by itself. After anything else the connection is not trusted.
   if (error.code != SQLITE_BUSY && error.code != SQLITE_LOCKED) sink.disconnect();
@@ -436,6 +495,7 @@ void Recorder::Impl::failed(const DatabaseError& error) {
 
 void Recorder::Impl::works() {
   pause_ns = kPollNs;
+  state.store(recovered ? DatabaseState::ok : DatabaseState::recovering, std::memory_order_relaxed);
   if (failing_code == SQLITE_OK) return;
   log(LogLevel::info, "the database works again", LogField("after_ms", (monotonic_ns() - failing_since_ns) / kNsPerMs));
   failing_code = SQLITE_OK;

@@ -10,10 +10,12 @@
 // to 1 s).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/log.h"
@@ -36,6 +38,11 @@ struct RecorderOptions {
 // line).
 using OnEnded = std::function<void(const InterceptionRow& row)>;
 
+// What the database was doing at the recorder's last attempt.
+enum class DatabaseState : uint8_t { ok, recovering, locked, full, read_only, corrupt, absent, failing };
+inline constexpr size_t kDatabaseStateCount = 8;
+std::string_view text(DatabaseState state);  // "read_only"
+
 class Recorder {
  public:
   // Takes the journals' folder, makes the journals, recovers if the database is there, starts the thread. Journals of
@@ -48,6 +55,9 @@ class Recorder {
 
   // Outlives the thread; one JournalWriter each.
   Journal& journal(uint32_t worker_index);
+  // For metrics; any thread.
+  DatabaseState database_state() const;
+  uint64_t delivered_count() const;     // records of this run's journals that are in the database
   void set_on_ended(OnEnded on_ended);  // any thread; an empty function unsets
 
   // Drains what is there (bounded by `deadline_ns` from now), then joins the thread. True if nothing is left in the

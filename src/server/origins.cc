@@ -68,6 +68,7 @@ std::vector<std::string> parts_that_need_a_restart(const gateway::Config& old_co
   check(old_config.limits.connections == new_config.limits.connections, "limits.connections");
   check(old_config.journal.size == new_config.journal.size && old_config.journal.sync == new_config.journal.sync,
         "journal");
+  check(old_config.admin.address == new_config.admin.address, "admin");
   check(old_config.log_format == new_config.log_format, "log_format");
   check(old_config.log_level == new_config.log_level, "log_level");
   check(old_config.dns_ttl_ns == new_config.dns_ttl_ns, "dns_ttl");
@@ -89,6 +90,7 @@ void keep_parts_that_need_a_restart(const gateway::Config& old_config, gateway::
   new_config.buffer_size = old_config.buffer_size;
   new_config.limits.connections = old_config.limits.connections;
   new_config.journal = old_config.journal;
+  new_config.admin = old_config.admin;
   new_config.log_format = old_config.log_format;
   new_config.log_level = old_config.log_level;
   new_config.dns_ttl_ns = old_config.dns_ttl_ns;

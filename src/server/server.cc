@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -23,7 +24,10 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "proxy/worker.h"
+#include "record/journal_file.h"
 #include "record/store.h"
+#include "server/admin.h"
+#include "server/metrics.h"
 #include "server/origins.h"
 #include "server/privileges.h"
 #include "server/resolver.h"
@@ -94,6 +98,10 @@ struct Server::Impl {
   std::vector<std::thread> threads;
   std::vector<Listening> listening;
   Confinement confinement;
+  uint64_t started_ns = monotonic_ns();
+  std::atomic<bool> draining{false};
+  std::string no_admin;
+  std::unique_ptr<Admin> admin;  // reads the workers and the recorder: goes before them
   uint32_t worker_count = 1;
   int64_t token_version = -1;
   bool store_failing = false;
@@ -103,6 +111,7 @@ struct Server::Impl {
   Impl(ServerOptions given, LogSink& log_sink) : options(std::move(given)), sink(log_sink) {}
   ~Impl() {
     drain(0);
+    admin.reset();
     resolver.reset();
     if (stop_event >= 0) ::close(stop_event);
     if (signal_event >= 0) ::close(signal_event);
@@ -117,6 +126,9 @@ struct Server::Impl {
   Result<> bind(std::vector<proxy::WorkerOptions>& per_worker);
   Result<> start_workers();
   void tell_confinement();
+  Result<> bind_admin();
+  MetricsView metrics_view() const;
+  std::string not_ready() const;
   void post_all(const std::function<proxy::Message()>& make);
   Result<> publish(std::unique_ptr<const gateway::Policy> policy,
                    std::vector<std::shared_ptr<tls::ServerContext>> certificates);
@@ -266,6 +278,7 @@ Result<> Server::Impl::set_up() {
     per_worker[i].connections = std::max(1u, config().limits.connections / worker_count);
   }
   if (auto done = bind(per_worker); !done) return done;
+  if (auto done = bind_admin(); !done) return done;
   auto certificates = load_certificates(config());
   if (!certificates) return std::unexpected(certificates.error());
   if (options.confined) {
@@ -290,6 +303,10 @@ Result<> Server::Impl::set_up() {
     }
   });
   if (auto done = start_workers(); !done) return done;
+  if (admin) {
+    admin->serve(
+        {.metrics = [this] { return render_metrics(metrics_view()); }, .not_ready = [this] { return not_ready(); }});
+  }
   if (options.confined) {
     if (auto done = confine_threads(config(), confinement); !done) return done;
     tell_confinement();
@@ -308,6 +325,40 @@ void Server::Impl::tell_confinement() {
                          {"landlock", confinement.landlock},
                          {"seccomp", confinement.system_calls ? "on" : "off"},
                          {"ring_restrictions", confinement.rings ? "on" : "off"}});
+}
+
+// --- the admin endpoint; what it reads is called on its thread ---
+
+Result<> Server::Impl::bind_admin() {
+  if (config().admin.address.empty()) return {};
+  auto bound = Admin::bind(config().admin.address);
+  if (!bound) return fail("admin: {}", bound.error().message);
+  admin = std::move(*bound);
+  return {};
+}
+
+MetricsView Server::Impl::metrics_view() const {
+  MetricsView view;
+  for (uint32_t i = 0; i < worker_count; i++) {
+    view.workers.push_back(&workers[i]->counters());
+    const record::Journal& journal = recorder->journal(i);
+    const uint64_t tail = journal.tail();  // first: the head only grows
+    view.journals.push_back({.size = journal.size(), .used = journal.head() - tail});
+  }
+  view.database = recorder->database_state();
+  view.records_delivered = recorder->delivered_count();
+  view.draining = draining.load(std::memory_order_relaxed);
+  view.uptime_ns = monotonic_ns() - started_ns;
+  view.version = options.version;
+  return view;
+}
+
+std::string Server::Impl::not_ready() const {
+  if (draining.load(std::memory_order_relaxed)) return "draining";
+  for (uint32_t i = 0; i < worker_count; i++) {
+    if (is_full(recorder->journal(i), workers[i]->counters().exchanges_open.value())) return "the journal is full";
+  }
+  return {};
 }
 
 // --- what workers are given ---
@@ -460,6 +511,10 @@ std::vector<Server::Listening> Server::listening() const {
   return impl_->listening;
 }
 
+const std::string& Server::admin_address() const {
+  return impl_->admin ? impl_->admin->address() : impl_->no_admin;
+}
+
 std::string Server::memory_summary() const {
   const gateway::Config& config = impl_->config();
   const uint64_t workers = impl_->worker_count;
@@ -492,6 +547,7 @@ int Server::run() {
     if ((watched[1].revents & POLLIN) != 0) stopping = true;
     if (!stopping) self.refresh_tokens();
   }
+  self.draining.store(true, std::memory_order_relaxed);
   if (self.options.on_draining) self.options.on_draining();
   self.log->info("draining: no new exchanges; running ones may finish",
                  {{"timeout", std::string_view(format_duration(self.config().timeouts.drain))}});

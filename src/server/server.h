@@ -19,6 +19,7 @@ struct ServerOptions {
   std::function<Result<gateway::Config>()> reload;  // on SIGHUP: reads the file again and lays the flags over it
   bool confined = false;              // as config.user, sandbox and core_dumps say; the caller has no other thread
   record::OnEnded on_ended;           // may be empty
+  std::string version;                // for the metrics
   std::function<void()> on_draining;  // may be empty: a stop was asked for; run() goes on until it is done
 };
 
@@ -36,7 +37,8 @@ class Server {
     std::string address;  // port 0 resolved
   };
   std::vector<Listening> listening() const;
-  std::string memory_summary() const;  // what the limits imply, for the start message
+  const std::string& admin_address() const;  // empty: off
+  std::string memory_summary() const;        // what the limits imply, for the start message
 
   // Until SIGTERM or SIGINT, or stop(): then drains and returns the process's exit code.
   int run();

@@ -43,6 +43,7 @@ constexpr long kAllowed[] = {
     SYS_io_uring_register,
     SYS_getsockname,
     SYS_getpeername,
+    SYS_accept4,  // the admin thread's
     SYS_getsockopt,
     SYS_setsockopt,
     SYS_close,

@@ -200,6 +200,11 @@ class Weir(Process):
         super().__init__([self.binary, "serve", "--config", "weir.toml", *options], folder, name, environment,
                          listeners=text.count("[[listener]]"))
         self.database = str(self.folder / "data/weir.db")
+        self.admin = None
+        if "--admin" in options:
+            found = re.match(r"admin address=(\S+)", line := self.process.stdout.readline())
+            assert found, line
+            self.admin = found[1]
 
     @property
     def address(self):
@@ -225,6 +230,16 @@ class Weir(Process):
         eventually("the new token is accepted", lambda: Client(self.address).send(
             request("GET", "/anthropic/v1/nothing", [("X-Api-Key", token)])).answer().status == 404)
         return token
+
+    def metrics(self):
+        """Of a gateway that was started with --admin: 'name{labels}' → value."""
+        answer = ask(self.admin, "GET", "/metrics")
+        assert answer.status == 200, answer
+        lines = [line.rpartition(" ") for line in answer.body.decode().splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, _, value in lines}
+
+    def metric(self, name):
+        return self.metrics()[name]
 
     def rows(self, where="1", *values):
         return query(self.database, f"SELECT * FROM interceptions WHERE {where} ORDER BY rowid", *values)
