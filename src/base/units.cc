@@ -37,6 +37,9 @@ constexpr std::array<Unit, 7> kDurationUnits = {{
     {"ns", 1},
 }};
 
+// An hour's worth; largest first.
+constexpr std::array<Unit, 4> kRateUnits = {{{"/s", 3600}, {"/m", 60}, {"/h", 1}, {"", 3600}}};
+
 struct Number {
   uint64_t value = 0;
   std::string_view unit;
@@ -86,6 +89,13 @@ Result<uint64_t> parse_duration(std::string_view text) {
   return scale(text, number, kDurationUnits, kExpected);
 }
 
+Result<uint64_t> parse_rate(std::string_view text) {
+  constexpr std::string_view kExpected = "a rate such as \"20/s\", \"100/m\" or \"1000/h\"";
+  const Number number = split(text);
+  if (!number.is_valid) return fail("\"{}\" is not {}", text, kExpected);
+  return scale(text, number, kRateUnits, kExpected);
+}
+
 std::string format_size(uint64_t bytes) {
   std::string shortest;
   for (const Unit& unit : kSizeUnits) {
@@ -100,6 +110,13 @@ std::string format_duration(uint64_t ns) {
   // The largest unit that divides it gives the shortest form.
   for (const Unit& unit : kDurationUnits) {
     if (ns != 0 && ns % unit.factor == 0) return fmt::format("{}{}", ns / unit.factor, unit.name);
+  }
+  return "0";
+}
+
+std::string format_rate(uint64_t per_hour) {
+  for (const Unit& unit : kRateUnits) {
+    if (per_hour != 0 && per_hour % unit.factor == 0) return fmt::format("{}{}", per_hour / unit.factor, unit.name);
   }
   return "0";
 }

@@ -14,8 +14,11 @@ Result<uint64_t> parse_size(std::string_view text);
 // "250us", "10ms", "30s", "5m", "2h", "30d"; "0" alone is zero; other numbers without a unit are errors. In
 // nanoseconds.
 Result<uint64_t> parse_duration(std::string_view text);
+// "20" or "20/s", "100/m", "1000/h"; "0" is none. How often an hour.
+Result<uint64_t> parse_rate(std::string_view text);
 // The shortest exact form: 65536 → "64KiB".
 std::string format_size(uint64_t bytes);
 std::string format_duration(uint64_t ns);
+std::string format_rate(uint64_t per_hour);
 
 }  // namespace weir

@@ -18,6 +18,8 @@ constexpr uint64_t kGiB = 1024 * kMiB;
 constexpr uint64_t kTimeoutMin = 10 * kNsPerMs;  // one turn of the workers' timer wheel
 constexpr uint64_t kHour = 3600 * kNsPerSecond;
 constexpr uint64_t kDay = 24 * kHour;
+constexpr uint64_t kRateMax = 3600ull * 1000000;  // a million a second
+constexpr uint64_t kBurstMax = 1000000;
 
 struct DefaultProvider {
   std::string_view name;
@@ -162,6 +164,37 @@ constexpr Option<Config> kConfigOptions[] = {
      .help = "client connections of all workers together",
      .slot = WEIR_SLOT(Config, limits.connections),
      .min = 1,
+     .max = 4000000},
+    {.key = "limits.body_rate",
+     .help = "bytes a second that a request body must bring; 0: any",
+     .slot = WEIR_SLOT(Config, limits.body_rate),
+     .unit = Unit::bytes,
+     .max = kGiB},
+    {.key = "limits.address_connections",
+     .help = "connections of one client address at once; 0: no limit",
+     .slot = WEIR_SLOT(Config, limits.address_connections),
+     .max = 4000000},
+    {.key = "limits.address_requests",
+     .help = "requests of one client address, such as 50/s; 0: no limit",
+     .slot = WEIR_SLOT(Config, limits.address_requests),
+     .unit = Unit::rate,
+     .max = kRateMax},
+    {.key = "limits.address_burst",
+     .help = "of these, how many at once; 0: those of a second",
+     .slot = WEIR_SLOT(Config, limits.address_burst),
+     .max = kBurstMax},
+    {.key = "limits.initiator_requests",
+     .help = "requests of one user, such as 100/m; 0: no limit",
+     .slot = WEIR_SLOT(Config, limits.initiator_requests),
+     .unit = Unit::rate,
+     .max = kRateMax},
+    {.key = "limits.initiator_burst",
+     .help = "of these, how many at once; 0: those of a second",
+     .slot = WEIR_SLOT(Config, limits.initiator_burst),
+     .max = kBurstMax},
+    {.key = "limits.initiator_exchanges",
+     .help = "requests of one user that are answered at once; 0: no limit",
+     .slot = WEIR_SLOT(Config, limits.initiator_exchanges),
      .max = 4000000},
 #define WEIR_TIMEOUT(name, text)             \
   {.key = "timeouts." #name,                 \

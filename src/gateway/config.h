@@ -94,6 +94,18 @@ struct Limits {
   uint64_t max_head = 64ull << 10;
   uint32_t connections = 20000;          // downstream, all workers
   uint64_t event_memory = 256ull << 20;  // per worker: events and answers being read that are not whole
+  uint64_t body_rate = 1024;  // bytes a second that a request body must bring, after the first timeouts.body; 0: any
+
+  // For each client address (of IPv6 its /64), all workers together; 0: no limit.
+  uint32_t address_connections = 0;
+  uint64_t address_requests = 0;  // an hour
+  uint32_t address_burst = 0;     // 0: what comes in a second
+  // For each initiator.
+  uint64_t initiator_requests = 0;  // an hour
+  uint32_t initiator_burst = 0;
+  uint32_t initiator_exchanges = 0;  // at once
+
+  bool for_initiators() const { return initiator_requests != 0 || initiator_exchanges != 0; }
 };
 struct Timeouts {                          // nanoseconds
   uint64_t head = 30 * kNsPerSecond;       // a request head, from its first byte

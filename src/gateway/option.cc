@@ -134,6 +134,14 @@ struct Storer {
       *field = *duration;
       return {};
     }
+    if (unit == Unit::rate) {
+      const auto rate = readable ? parse_rate(written.text) : Result<uint64_t>(fail("not a text"));
+      if (!rate || *rate < min || *rate > max) {
+        return must_be(fmt::format("a rate {}..{}, such as \"20/s\" or \"100/m\"", format_rate(min), format_rate(max)));
+      }
+      *field = *rate;
+      return {};
+    }
     const auto size = readable ? parse_size(written.text) : Result<uint64_t>(fail("not a text"));
     if (!size || *size < min || *size > max) {
       return must_be(fmt::format("{}..{}", format_size(min), format_size(max)));

@@ -23,8 +23,8 @@ using Slot = std::variant<std::string*, std::vector<std::string>*, std::vector<u
                           uint64_t*, LogFormat*, LogLevel*, AuthorizerKind*, ProviderType*, SandboxMode*, Recording*,
                           std::optional<Recording>*>;
 
-// How a uint64_t is written: "64KiB" or "30s". The other types need no unit.
-enum class Unit : uint8_t { none, bytes, time };
+// How a uint64_t is written: "64KiB", "30s" or "20/s". The other types need no unit.
+enum class Unit : uint8_t { none, bytes, time, rate };
 
 // A value as it was written, before its type is judged.
 struct Written {

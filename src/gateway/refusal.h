@@ -32,6 +32,10 @@ enum class Fault : uint8_t { client, policy, gateway, upstream };
   X(method_not_allowed,         405, "method not allowed: {}",                                                        client)  \
   X(request_timeout,            408, "the request did not arrive in time: {}",                                        client)  \
   X(body_too_large,             413, "the request body is over the limit of {}",                                      client)  \
+  X(address_connections,        429, "too many connections from this address",                                        policy)  \
+  X(address_rate,               429, "too many requests from this address; the limit is {}",                          policy)  \
+  X(initiator_rate,             429, "too many requests of this user; the limit is {}",                               policy)  \
+  X(initiator_exchanges,        429, "too many requests of this user at once; the limit is {}",                       policy)  \
   X(head_too_large,             431, "the request head is over the limit: {}",                                        client)  \
   X(no_operator_key,            502, "no operator key is configured for provider {}",                                 gateway) \
   X(upstream_unreachable,       502, "the provider could not be reached: {}",                                         upstream) \

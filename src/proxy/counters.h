@@ -20,10 +20,11 @@ namespace weir::proxy {
   X(connections_accepted,          counter, "weir_connections_accepted_total", "",                                       \
     "Client connections that were accepted.")                                                                            \
   X(refused_at_limit,              counter, "weir_connections_refused_total", "reason=\"limit\"",                        \
-    "Client connections that were closed at once: all slots in use, a peer whose uid is not allowed, weir draining, no file descriptor left.") \
+    "Client connections that were closed at once: all slots in use, a peer whose uid is not allowed, weir draining, no file descriptor left, too many of one address.") \
   X(refused_uid,                   counter, "weir_connections_refused_total", "reason=\"uid\"", "")                      \
   X(refused_draining,              counter, "weir_connections_refused_total", "reason=\"draining\"", "")                 \
   X(refused_descriptors,           counter, "weir_connections_refused_total", "reason=\"descriptors\"", "")              \
+  X(refused_address,               counter, "weir_connections_refused_total", "reason=\"address\"", "")                  \
   X(connections_open,              gauge,   "weir_connections_open", "",                                                 \
     "Client connections that are open.")                                                                                 \
   X(requests,                      counter, "weir_requests_total", "",                                                   \

@@ -35,7 +35,7 @@ gateway::Refusal refusal_of(wire::HeadFault fault) {
 
 }  // namespace
 
-void Downstream::begin(Worker& worker, const WorkerListener& listener, int descriptor) {
+void Downstream::begin(Worker& worker, const WorkerListener& listener, int descriptor, const AddressEntry& address) {
   worker_ = &worker;
   listener_ = &listener;
   exchange_ = nullptr;
@@ -46,6 +46,7 @@ void Downstream::begin(Worker& worker, const WorkerListener& listener, int descr
   close_after_ = false;
   awaiting_receive_idle_ = false;
   client_address_.clear();
+  address_ = address;
   timer_.owner = TimerOwner::downstream;
   timer_.object = this;
   std::unique_ptr<tls::Machine> machine;
@@ -394,6 +395,7 @@ void Downstream::close() {
 bool Downstream::try_close() {
   if (!stream_.try_close()) return false;
   worker_->buffers().release(std::exchange(stash_, kNoBufferId));
+  if (address_.hold.holds()) worker_->limiter().addresses.leave(address_.hold);
   worker_->wheel().remove(timer_);
   client_ended_ = false;
   state_ = State::closed;
@@ -445,6 +447,11 @@ void Downstream::wait_for_receive_idle() {
   } else {
     awaiting_receive_idle_ = true;
   }
+}
+
+uint64_t Downstream::address_key() {
+  if (address_.key == 0) address_.key = worker_->address_key(*listener_, stream_.descriptor());
+  return address_.key;
 }
 
 std::string_view Downstream::client_address() {

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/slot_pool.h"
+#include "gateway/limiter.h"
 #include "gateway/refusal.h"
 #include "proxy/stream.h"
 #include "proxy/timer_wheel.h"
@@ -18,6 +19,13 @@ namespace weir::proxy {
 class Exchange;
 class Worker;
 struct WorkerListener;
+
+// A connection's place in the limits for its address.
+struct AddressEntry {
+  uint64_t key = 0;  // 0: not known yet, or not limited
+  gateway::LimitTable::Hold hold;
+  bool over_limit = false;  // it may only hear that it is one too many
+};
 
 class Downstream : public Slot {
  public:
@@ -34,7 +42,7 @@ class Downstream : public Slot {
     closing,      // terminated; waits for its last completions
   };
 
-  void begin(Worker& worker, const WorkerListener& listener, int descriptor);
+  void begin(Worker& worker, const WorkerListener& listener, int descriptor, const AddressEntry& address);
   void on_completion(const io::Completion& completion);
   void on_timer();
   // From the worker's lists: goes on with what is in the stash; sends what is queued.
@@ -59,6 +67,8 @@ class Downstream : public Slot {
   // The connection ends now, its answer unfinished.
   void abort();
   std::string_view client_address();  // without the port
+  bool over_address_limit() const { return address_.over_limit; }
+  uint64_t address_key();  // 0: not limited
   void set_deadline(uint64_t deadline_ns);
   void clear_deadline();
   // The client must take what is queued within the send timeout; progress moves the deadline.
@@ -99,6 +109,7 @@ class Downstream : public Slot {
   bool awaiting_receive_idle_ = false;
   bool client_ended_ = false;  // it has shut its side while our answer was still being sent
   std::string client_address_;
+  AddressEntry address_;
 };
 
 }  // namespace weir::proxy

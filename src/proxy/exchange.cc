@@ -20,6 +20,10 @@ constexpr uint64_t kDirectBodyMin = 16u << 10;
 constexpr uint64_t kDirectBodyPart = 256u << 10;
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
+uint32_t whole_seconds(uint64_t ns) {
+  return static_cast<uint32_t>((ns + kNsPerSecond - 1) / kNsPerSecond);
+}
+
 std::string_view value_of(const wire::RequestHead& head, wire::HeaderName name) {
   const wire::Header* header = head.find(name);
   return header != nullptr ? header->value : std::string_view();
@@ -64,6 +68,7 @@ void Exchange::reset() {
     buffers.release(std::exchange(*id, kNoBufferId));
   }
   worker_->drop_snapshot(std::exchange(held_, nullptr));
+  if (initiator_hold_.holds()) worker_->limiter().initiators.leave(initiator_hold_);
   downstream_ = nullptr;
   upstream_ = nullptr;
   policy_ = nullptr;
@@ -86,6 +91,8 @@ void Exchange::reset() {
   delegated_ = expect_continue_ = body_received_ = withhold_ = request_unreadable_ = begun_ = false;
   request_bytes_ = 0;
   attempts_ = 0;
+  interim_count_ = 0;
+  retry_after_s_ = 0;
   answer_head_seen_ = 0;
   upstream_status_ = 0;
   upstream_request_id_.clear();
@@ -135,6 +142,7 @@ void Exchange::on_head(const wire::RequestHead& head, std::string_view head_byte
     refuse(gateway::Refusal::shutting_down);
     return;
   }
+  if (!within_address_limits()) return;
   if (entry.refusal != gateway::Refusal::none) {
     log_entry_refusal(entry);
     refuse(entry.refusal, entry.detail);
@@ -147,6 +155,46 @@ void Exchange::on_head(const wire::RequestHead& head, std::string_view head_byte
     return;
   }
   judge(head, entry, *verdict, head_bytes);
+}
+
+// Before the authorizer is asked: who guesses tokens is slowed down too. False: refused.
+bool Exchange::within_address_limits() {
+  if (downstream_->over_address_limit()) [[unlikely]] {
+    refuse(gateway::Refusal::address_connections);
+    return false;
+  }
+  const gateway::Limits& limits = policy_->config.limits;
+  if (limits.address_requests == 0) [[likely]]
+    return true;
+  const uint64_t key = downstream_->address_key();
+  if (key == 0) return true;
+  const auto bucket = gateway::Bucket::make(limits.address_requests, limits.address_burst);
+  const uint64_t wait_ns = worker_->limiter().addresses.take(key, bucket, worker_->now_ns());
+  if (wait_ns == 0) return true;
+  retry_after_s_ = whole_seconds(wait_ns);
+  refuse(gateway::Refusal::address_rate, format_rate(limits.address_requests));
+  return false;
+}
+
+// False: refused. The place among the initiator's exchanges is given back when the exchange is over.
+bool Exchange::within_initiator_limits() {
+  const gateway::Limits& limits = policy_->config.limits;
+  gateway::LimitTable& table = worker_->limiter().initiators;
+  const uint64_t key = worker_->limiter().key_of(identity_.initiator_id());
+  if (limits.initiator_exchanges != 0) {
+    const auto entered = table.enter(key, limits.initiator_exchanges, worker_->now_ns());
+    if (entered.refused) {
+      refuse(gateway::Refusal::initiator_exchanges, fmt::format("{}", limits.initiator_exchanges));
+      return false;
+    }
+    initiator_hold_ = entered.hold;
+  }
+  const auto bucket = gateway::Bucket::make(limits.initiator_requests, limits.initiator_burst);
+  const uint64_t wait_ns = table.take(key, bucket, worker_->now_ns());
+  if (wait_ns == 0) return true;
+  retry_after_s_ = whole_seconds(wait_ns);
+  refuse(gateway::Refusal::initiator_rate, format_rate(limits.initiator_requests));
+  return false;
 }
 
 void Exchange::save_head(std::string_view head_bytes) {
@@ -179,6 +227,8 @@ void Exchange::judge(const wire::RequestHead& head, const gateway::Entry& entry,
     refuse(admission.refusal, admission.detail, entry.route.allow);
     return;
   }
+  if (policy_->config.limits.for_initiators() && !within_initiator_limits()) [[unlikely]]
+    return;
   credential_kind_ = admission.credential.kind;
   credential_length_ = static_cast<uint32_t>(admission.credential.secret.size());
   hint_size_ = static_cast<uint8_t>(mask(admission.credential.secret, hint_.data()));
@@ -195,16 +245,27 @@ void Exchange::judge(const wire::RequestHead& head, const gateway::Entry& entry,
   save_head(head_bytes);
   state_ = State::body;
   body_ = worker_->buffers().acquire(request_framing_ == wire::BodyFraming::length ? body_remaining_ : 0);
-  downstream_->set_deadline(worker_->now_ns() + worker_->timeouts().body);
+  body_began_ns_ = worker_->now_ns();
+  downstream_->set_deadline(body_deadline());
   continue_wanted_ = expect_continue_;
 }
 
 // --- the body ---
 
+// The next byte must come within the timeout; and after the first timeout the body must keep up a rate, or one byte a
+// minute would hold the exchange for years.
+uint64_t Exchange::body_deadline() {
+  const uint64_t silence_ns = worker_->now_ns() + worker_->timeouts().body;
+  const uint64_t rate = worker_->limits().body_rate;
+  if (rate == 0) return silence_ns;
+  const uint64_t received = worker_->buffers().block(body_).size();
+  return std::min(silence_ns, body_began_ns_ + worker_->timeouts().body + received * kNsPerSecond / rate);
+}
+
 size_t Exchange::on_request_bytes(std::string_view bytes) {
   if (state_ != State::body) return 0;
   continue_wanted_ = false;  // the client did not wait
-  downstream_->set_deadline(worker_->now_ns() + worker_->timeouts().body);
+  downstream_->set_deadline(body_deadline());
   if (request_framing_ == wire::BodyFraming::chunked) return take_chunks(bytes);
   const size_t taken = static_cast<size_t>(std::min<uint64_t>(bytes.size(), body_remaining_));
   worker_->buffers().block(body_).append(bytes.substr(0, taken));
@@ -267,7 +328,7 @@ void Exchange::on_sized_receive(const io::Completion& completion) {
   const auto received = static_cast<size_t>(completion.result);
   worker_->buffers().block(body_).commit(received);
   body_remaining_ -= received;
-  downstream_->set_deadline(worker_->now_ns() + worker_->timeouts().body);
+  downstream_->set_deadline(body_deadline());
   if (body_remaining_ > 0) {
     receive_more_directly();
     return;
@@ -446,11 +507,13 @@ void Exchange::refuse(gateway::Refusal refusal, std::string_view detail, std::st
   }
   const bool close = !keep_alive_ || worker_->draining() || refusal == gateway::Refusal::shutting_down ||
                      refusal == gateway::Refusal::body_too_large || refusal == gateway::Refusal::malformed_target ||
-                     refusal == gateway::Refusal::request_timeout || (expect_continue_ && !body_received_) ||
-                     downstream_->must_close();
+                     refusal == gateway::Refusal::request_timeout || refusal == gateway::Refusal::address_connections ||
+                     (expect_continue_ && !body_received_) || downstream_->must_close();
   if (!body_received_ && !close) downstream_->discard_rest(request_framing_, body_remaining_, request_decoder_);
   downstream_->answer_queued(close);
-  const bool saturated = refusal == gateway::Refusal::journal_full || refusal == gateway::Refusal::overloaded;
+  const bool saturated = refusal == gateway::Refusal::journal_full || refusal == gateway::Refusal::overloaded ||
+                         refusal == gateway::Refusal::address_connections ||
+                         refusal == gateway::Refusal::initiator_exchanges;
   const gateway::RefusalAnswer answer{
       .refusal = refusal,
       .shape = shape_,
@@ -458,7 +521,7 @@ void Exchange::refuse(gateway::Refusal refusal, std::string_view detail, std::st
       .request_id = request_id_.empty() ? std::string_view(id_text_.data(), id_text_.size()) : request_id_.view(),
       .interception_id = begun_ ? std::string_view(id_text_.data(), id_text_.size()) : std::string_view(),
       .allow = allow,
-      .retry_after_s = saturated ? 1u : 0u,
+      .retry_after_s = saturated ? 1u : retry_after_s_,
       .head_request = method_ == wire::Method::head,
       .close = downstream_->must_close()};
   BufferPool& buffers = worker_->buffers();
@@ -474,7 +537,7 @@ void Exchange::refuse(gateway::Refusal refusal, std::string_view detail, std::st
 }
 
 void Exchange::on_request_timeout() {
-  if (state_ == State::body) refuse(gateway::Refusal::request_timeout, "the body stopped coming");
+  if (state_ == State::body) refuse(gateway::Refusal::request_timeout, "the body stopped coming, or came too slowly");
 }
 
 void Exchange::on_client_stalled() {

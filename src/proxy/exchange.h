@@ -19,6 +19,7 @@
 #include "base/mask.h"
 #include "base/slot_pool.h"
 #include "gateway/entry.h"
+#include "gateway/limiter.h"
 #include "gateway/refusal.h"
 #include "proxy/authorizer.h"
 #include "proxy/buffer_pool.h"
@@ -119,6 +120,9 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   void save_head(std::string_view head_bytes);
   void judge(const wire::RequestHead& head, const gateway::Entry& entry, gateway::Verdict verdict,
              std::string_view head_bytes);
+  bool within_address_limits();
+  bool within_initiator_limits();
+  uint64_t body_deadline();
   void receive_more_directly();
   size_t take_chunks(std::string_view bytes);
   void body_complete();
@@ -209,6 +213,9 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   bool request_unreadable_ = false;
   bool begun_ = false;  // the start is in the journal
   uint64_t head_complete_ns_ = 0;
+  uint64_t body_began_ns_ = 0;
+  uint32_t retry_after_s_ = 0;                // for a refusal by a limit
+  gateway::LimitTable::Hold initiator_hold_;  // one of the initiator's exchanges
   Uuid id_;
   std::array<char, kUuidTextSize> id_text_{};
   uint64_t request_bytes_ = 0;
@@ -223,6 +230,7 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   gateway::AnswerFraming out_framing_ = gateway::AnswerFraming::as_is;
   wire::ChunkDecoder answer_decoder_;
   uint64_t answer_remaining_ = 0;
+  uint32_t interim_count_ = 0;  // 1xx answers
   bool answer_keep_alive_ = false;
   bool answer_byte_seen_ = false;
   bool stream_ = false;   // text/event-stream

@@ -19,6 +19,8 @@ constexpr uint64_t kTlsRecordOverheadMax = 29;
 constexpr std::string_view kLineEnd = "\r\n";
 // An answer's head: providers send some 2 KB.
 constexpr size_t kAnswerHeadMax = 64u << 10;
+// Interim answers (100, 103) of one request: some providers send one.
+constexpr uint32_t kInterimMax = 32;
 
 bool is_event_stream(const wire::ResponseHead& head) {
   const wire::Header* type = head.find(wire::HeaderName::content_type);
@@ -99,6 +101,11 @@ void Exchange::on_answer_head(const Piece& piece) {
     whole.bytes.remove_prefix(result.size);
     if (head.status >= 200) {
       start_answer(head, !whole.bytes.empty());
+    } else if (++interim_count_ > kInterimMax) {
+      buffers.release(whole.buffer);
+      let_upstream_go(false);
+      no_answer(gateway::Refusal::upstream_bad_answer, "too many interim answers", record::ErrorType::network);
+      return;
     } else if (head.status == 101) {
       buffers.release(whole.buffer);
       let_upstream_go(false);

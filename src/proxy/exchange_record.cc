@@ -211,6 +211,12 @@ void Exchange::log_entry_refusal(const gateway::Entry& entry) {
 void Exchange::log_refusal(gateway::Refusal refusal, std::string_view detail) {
   const gateway::RefusalRow& row = gateway::row(refusal);
   if (failed_) return;  // an exchange that failed upstream has its own line at the end
+  uint64_t held_back = 0;
+  if (row.status == 429) {
+    const auto pass = worker_->throttle(refusal).pass(worker_->now_ns());
+    if (!pass) return;
+    held_back = *pass;
+  }
   const LogLevel level = row.fault == gateway::Fault::gateway ? LogLevel::error : LogLevel::warn;
   worker_->log().log(
       level, "request refused",
@@ -224,7 +230,8 @@ void Exchange::log_refusal(gateway::Refusal refusal, std::string_view detail) {
        {"auth_mode", gateway::text(mode_)},
        {"auth_delegated", delegated_},
        {"initiator_id", identity_.initiator_id()},
-       {"client", downstream_->client_address()}});
+       {"client", downstream_->client_address()},
+       {"held_back", held_back}});
 }
 
 // One line for each exchange that failed; for 401, 403 and 429 it tells whose credential it was (spec section 1).

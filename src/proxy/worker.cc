@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "proxy/address_key.h"
 
 namespace weir::proxy {
 
@@ -164,16 +165,49 @@ void Worker::admit_connection(const WorkerListener& listener, int descriptor) {
       return;
     }
   }
+  AddressEntry entry;
+  if (limits().address_connections != 0 && !enter_address(listener, descriptor, entry)) [[unlikely]] {
+    counters_.refused_address.add();
+    if (const auto held_back = connections_throttle_.pass(now_ns_)) {
+      logger_->warn("connection refused: too many of this address (--address-connections)",
+                    {{"source", listener.name}, {"held_back", *held_back}});
+    }
+    engine_->close(descriptor);
+    return;
+  }
   Downstream* downstream = downstreams_.acquire();
   if (downstream == nullptr) {
+    if (entry.hold.holds()) options_.limiter->addresses.leave(entry.hold);
     counters_.refused_at_limit.add();
-    logger_->warn("connection refused: the limit of connections is reached (--connections)",
-                  {{"source", listener.name}});
+    if (const auto held_back = connections_throttle_.pass(now_ns_)) {
+      logger_->warn("connection refused: the limit of connections is reached (--connections)",
+                    {{"source", listener.name}, {"held_back", *held_back}});
+    }
     engine_->close(descriptor);
     return;
   }
   counters_.connections_accepted.add();
-  downstream->begin(*this, listener, descriptor);
+  downstream->begin(*this, listener, descriptor, entry);
+}
+
+uint64_t Worker::address_key(const WorkerListener& listener, int descriptor) const {
+  if (listener.unix_socket) return 0;
+  const auto address = io::peer_address(descriptor);
+  std::array<char, 8> room;
+  const std::string_view part = address ? limited_part(*address, room) : std::string_view();
+  return part.empty() ? 0 : options_.limiter->key_of(part);
+}
+
+// False: refused. Up to twice the limit a connection gets to hear why, as the answer to its request; above it is closed
+// at once, so that a flood of one address takes few slots.
+bool Worker::enter_address(const WorkerListener& listener, int descriptor, AddressEntry& entry) {
+  entry.key = address_key(listener, descriptor);
+  if (entry.key == 0) return true;
+  const uint32_t limit = limits().address_connections;
+  const gateway::LimitTable::Entered entered = options_.limiter->addresses.enter(entry.key, 2 * limit, now_ns_);
+  entry.hold = entered.hold;
+  entry.over_limit = entered.count > limit;
+  return !entered.refused;
 }
 
 // --- mail ---

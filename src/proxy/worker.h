@@ -19,7 +19,9 @@
 #include "base/budgeted_buffer.h"
 #include "base/ids.h"
 #include "base/log.h"
+#include "base/log_throttle.h"
 #include "base/slot_pool.h"
+#include "gateway/limiter.h"
 #include "io/engine.h"
 #include "proxy/authorizer.h"
 #include "proxy/buffer_pool.h"
@@ -53,6 +55,7 @@ struct WorkerOptions {
   uint32_t callouts = 4096;
   std::vector<WorkerListener> listeners;
   record::Journal* journal = nullptr;
+  gateway::Limiter* limiter = nullptr;  // all workers'; may be null while no limit is set
 };
 
 // A snapshot with the number of exchanges that began with it. It goes when they have ended and a newer one is there.
@@ -94,6 +97,7 @@ class Worker {
   wire::RequestHead& request_head() { return request_head_; }
   wire::ResponseHead& response_head() { return response_head_; }
   Authorizer& authorizer() { return *authorizer_; }
+  gateway::Limiter& limiter() { return *options_.limiter; }
   UuidGenerator& uuids() { return uuids_; }
   uint64_t now_ns() const { return now_ns_; }
   int64_t now_us() const { return static_cast<int64_t>(now_ns_ / kNsPerUs) + unix_offset_us_; }
@@ -110,6 +114,9 @@ class Worker {
     counters_.events_unread.add(more);
     return counters_.events_unread.value();
   }
+  // The hash that stands for the peer's address in limits; 0: it is not limited (a Unix socket).
+  uint64_t address_key(const WorkerListener& listener, int descriptor) const;
+  LogThrottle& throttle(gateway::Refusal refusal) { return throttles_[std::to_underlying(refusal)]; }
   WorkerCounters& count() { return counters_; }
   void count_refusal(gateway::Refusal refusal) { counters_.refusals[std::to_underlying(refusal)].add(); }
 
@@ -140,6 +147,7 @@ class Worker {
   void dispatch(const io::Completion& completion);
   void on_accept(const io::Completion& completion);
   void admit_connection(const WorkerListener& listener, int descriptor);
+  bool enter_address(const WorkerListener& listener, int descriptor, AddressEntry& entry);
   void start_accepting(uint32_t listener_index);
   void read_mail();
   void take(NewSnapshot& message);
@@ -180,6 +188,8 @@ class Worker {
   std::list<HeldSnapshot> snapshots_;
   HeldSnapshot* held_ = nullptr;  // the newest
   WorkerCounters counters_;
+  std::array<LogThrottle, gateway::kRefusalCount> throttles_;
+  LogThrottle connections_throttle_;
   uint64_t now_ns_ = 0;
   int64_t unix_offset_us_ = 0;  // from CLOCK_MONOTONIC to the epoch, taken once a second
 

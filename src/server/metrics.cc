@@ -127,6 +127,9 @@ std::string render_metrics(const MetricsView& view) {
   out.sample("weir_workers", {}, view.workers.size());
   out.metric("weir_draining", "gauge", "1 once a stop was asked for.");
   out.sample("weir_draining", {}, view.draining ? 1 : 0);
+  out.metric("weir_limit_table_full_total", "counter",
+             "Times that an address or an initiator found no place in the table of limits and was not limited.");
+  out.sample("weir_limit_table_full_total", {}, view.limit_table_full);
   add_worker_rows(view, out);
   add_refusals(view, out);
   add_histogram(view, "weir_first_byte_seconds", "From a request's whole head to the first byte of the answer's body.",

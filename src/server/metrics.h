@@ -22,6 +22,7 @@ struct MetricsView {
   std::vector<JournalNumbers> journals = {};  // by worker
   record::DatabaseState database = record::DatabaseState::ok;
   uint64_t records_delivered = 0;
+  uint64_t limit_table_full = 0;
   bool draining = false;
   uint64_t uptime_ns = 0;
   std::string_view version = {};

@@ -92,6 +92,7 @@ struct Server::Impl {
   std::unique_ptr<record::Store> store;
   std::unique_ptr<record::Recorder> recorder;
   std::unique_ptr<Resolver> resolver;
+  std::unique_ptr<gateway::Limiter> limiter;  // outlives the workers
   OriginList origins;
   std::shared_ptr<const proxy::Snapshot> snapshot;
   std::vector<std::unique_ptr<proxy::Worker>> workers;
@@ -267,6 +268,7 @@ Result<> Server::Impl::set_up() {
   worker_count = config().workers != 0 ? config().workers : usable_cores();
   auto policy = gateway::build_policy(config());
   if (!policy) return std::unexpected(policy.error());
+  limiter = std::make_unique<gateway::Limiter>(config().limits.connections);
   std::vector<proxy::WorkerOptions> per_worker(worker_count);
   for (uint32_t i = 0; i < worker_count; i++) {
     per_worker[i].index = i;
@@ -290,6 +292,7 @@ Result<> Server::Impl::set_up() {
   if (auto done = open_store(); !done) return done;
   for (uint32_t i = 0; i < worker_count; i++) {
     per_worker[i].journal = &recorder->journal(i);
+    per_worker[i].limiter = limiter.get();
     per_worker[i].engine.restricted = confinement.rings;
     workers.push_back(std::make_unique<proxy::Worker>(std::move(per_worker[i]), sink.make_logger()));
   }
@@ -347,6 +350,7 @@ MetricsView Server::Impl::metrics_view() const {
   }
   view.database = recorder->database_state();
   view.records_delivered = recorder->delivered_count();
+  view.limit_table_full = limiter->addresses.full_count() + limiter->initiators.full_count();
   view.draining = draining.load(std::memory_order_relaxed);
   view.uptime_ns = monotonic_ns() - started_ns;
   view.version = options.version;

@@ -1,8 +1,8 @@
 // The chunked coding (RFC 9112 section 7.1), decoded in place, byte by byte if it comes so. Pure; copies nothing.
 //
 // Strict: a chunk size is 1 to 16 hexadecimal digits (up to 2^63-1) without sign or white space; an extension is
-// skipped (bounded to kChunkLineMax bytes with its line); line ends are CRLF alone; trailers are skipped, bounded by
-// kTrailersMax.
+// skipped (bounded to kChunkLineMax bytes with its line, and all of a body to its payload so far + kExtensionsMax);
+// line ends are CRLF alone; trailers are skipped, bounded by kTrailersMax.
 #pragma once
 
 #include <cstddef>
@@ -13,8 +13,17 @@ namespace weir::wire {
 
 inline constexpr size_t kChunkLineMax = 4096;
 inline constexpr size_t kTrailersMax = 16384;
+inline constexpr size_t kExtensionsMax = 65536;
 
-enum class ChunkFault : uint8_t { none, bad_size, size_overflow, bad_line_end, line_too_long, trailers_too_large };
+enum class ChunkFault : uint8_t {
+  none,
+  bad_size,
+  size_overflow,
+  bad_line_end,
+  line_too_long,
+  extensions_too_large,
+  trailers_too_large
+};
 std::string_view describe(ChunkFault fault);
 
 class ChunkDecoder {
@@ -59,12 +68,14 @@ class ChunkDecoder {
   Piece take_payload(std::string_view input, size_t start, bool is_verbatim, size_t& offset);
   void begin_chunk();
   ChunkFault step(char c);
+  ChunkFault extension_byte(char c);
   ChunkFault size_digit(char c);
   ChunkFault trailer_byte(char c);
   ChunkFault line_feed(char c, State next_state);
 
   State state_ = State::size;
   uint64_t remaining_ = 0;
+  uint64_t extension_room_ = kExtensionsMax;  // grows with the payload
   uint32_t digits_ = 0;
   uint32_t line_bytes_ = 0;
   uint32_t trailer_bytes_ = 0;

@@ -47,6 +47,21 @@ TEST_CASE("units: other texts are no durations") {
   }
 }
 
+TEST_CASE("units: rates are an hour's worth, and come back in the shortest exact form") {
+  CHECK(parse_rate("0") == 0u);
+  CHECK(parse_rate("20") == 72'000u);
+  CHECK(parse_rate("20/s") == 72'000u);
+  CHECK(parse_rate("100/m") == 6'000u);
+  CHECK(parse_rate("7/h") == 7u);
+  for (const char* text : {"", "/s", "-1", "1.5/s", "1 /s", "1/d", "1/", "6000000000000000000/s"}) {
+    CHECK_FALSE(parse_rate(text).has_value());
+  }
+  CHECK(format_rate(0) == "0");
+  CHECK(format_rate(72'000) == "20/s");
+  CHECK(format_rate(6'000) == "100/m");
+  CHECK(format_rate(7) == "7/h");
+}
+
 TEST_CASE("units: sizes come back in the shortest exact form") {
   CHECK(format_size(0) == "0");
   CHECK(format_size(1) == "1B");

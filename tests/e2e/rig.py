@@ -312,7 +312,7 @@ class Answer:
 class Client:
     """One connection. Times out after PATIENCE without a byte."""
 
-    def __init__(self, address, context=None, receive_buffer=None):
+    def __init__(self, address, context=None, receive_buffer=None, source=None):
         if address.startswith("unix:"):
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.settimeout(PATIENCE)
@@ -323,6 +323,8 @@ class Client:
             self.socket.settimeout(PATIENCE)
             if receive_buffer:
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            if source:
+                self.socket.bind((source, 0))
             self.socket.connect((host.strip("[]"), int(port)))
         if context:
             self.socket = context.wrap_socket(self.socket, server_hostname="localhost")

@@ -318,6 +318,13 @@ inline std::vector<MalformedChunks> malformed_chunks() {
       {"a bare LF after a trailer", "0\r\nA: b\n\r\n", bad_line_end},
       {"a bare CR in a trailer", "0\r\nA: b\rC: d\r\n\r\n", bad_line_end},
       {"an extension without end", "5;" + std::string(wire::kChunkLineMax, 'a'), line_too_long},
+      {"many short extensions",
+       [] {
+         std::string chunks;
+         for (size_t i = 0; i <= wire::kExtensionsMax / 8; ++i) chunks += "1;aaaaaaaa\r\nx\r\n";
+         return chunks;
+       }(),
+       extensions_too_large},
       {"trailers without end", "0\r\nA: " + std::string(wire::kTrailersMax, 'b'), trailers_too_large},
       {"many short trailers",
        "0\r\n" +

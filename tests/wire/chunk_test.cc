@@ -117,6 +117,20 @@ TEST_CASE("chunk: a line of exactly kChunkLineMax and trailers of exactly kTrail
   CHECK(decode("0\r\n" + trailer + "b\r\n\r\n").fault == ChunkFault::trailers_too_large);
 }
 
+TEST_CASE("chunk: extensions may be as much as the payload and kExtensionsMax, and no more") {
+  const auto with_extensions = [](size_t count, size_t payload) {
+    std::string bytes;
+    for (size_t i = 0; i < count; ++i) {
+      bytes += fmt::format("{:x};", payload) + std::string(1023, 'a') + "\r\n" + std::string(payload, 'x') + "\r\n";
+    }
+    return bytes + "0\r\n\r\n";
+  };
+  // The CR counts too: 1024 for each.
+  CHECK(decode(with_extensions(64, 1)).last == Kind::end);
+  CHECK(decode(with_extensions(66, 1)).fault == ChunkFault::extensions_too_large);
+  CHECK(decode(with_extensions(300, 1024)).last == Kind::end);
+}
+
 TEST_CASE("chunk: a line's bound begins anew with each chunk") {
   std::string bytes;
   for (int i = 0; i < 3; ++i) bytes += "1;" + std::string(kChunkLineMax - 10, 'a') + "\r\nx\r\n";

@@ -1,0 +1,176 @@
+"""Limits for each client address and each initiator: on one worker, and on two that share a client's connections."""
+import signal
+
+import pytest
+from rig import (CHAT, Client, MESSAGE, MESSAGE_STREAM, USER_ID, ask, bearer, command, configuration, eventually, request)
+
+ANTHROPIC, OPENAI = "/anthropic/v1/messages", "/openai/v1/chat/completions"
+HERE, THERE = "127.0.0.5", "127.0.0.6"  # keys are added from 127.0.0.1
+
+
+@pytest.fixture(params=[1, 2], ids=["1worker", "2workers"])
+def limited(request, start, mock, tmp_path):
+    """Starts a gateway with these limits; it has a token of alice's, made before so that no request was spent on it."""
+
+    added = command("key", "add", "--user", "alice", "--id", USER_ID, "--data-dir", str(tmp_path / "data"))
+    assert added.returncode == 0, added
+    token = added.stdout.strip()
+
+    def starter(limits, **settings):
+        gateway = start(configuration(mock.port, workers=request.param, extra=f"[limits]\n{limits}", **settings),
+                        "--admin", "127.0.0.1:0")
+        gateway.token = token
+        return gateway
+
+    return starter
+
+
+def open_stream(gateway, token, **options):
+    client = Client(gateway.address, **options)
+    client.send(request("POST", ANTHROPIC, bearer(token) + [("x-mock-step", "1"), ("x-mock-events", "2")], MESSAGE_STREAM))
+    return client
+
+
+def is_closed(client):
+    """Whether the connection has ended, as of now."""
+    client.socket.settimeout(0)
+    try:
+        return client.socket.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+def test_connections_of_one_address(limited):
+    gateway = limited("address_connections = 3")
+    get = request("GET", "/anthropic/v1/models", bearer(gateway.token))
+    inside = [Client(gateway.address, source=HERE) for _ in range(3)]
+    for client in inside:
+        assert client.send(get).answer().status == 200
+    over = [Client(gateway.address, source=HERE) for _ in range(3)]  # these may still hear why
+    answer = over[0].send(get).answer()
+    assert answer.status == 429, answer
+    assert answer.get("Retry-After") == "1"
+    assert answer.get("Connection") == "close"
+    assert answer.json()["error"] == {"type": "rate_limit_error", "message": "too many connections from this address"}
+    assert over[0].ended()
+    assert ask(gateway.address, "GET", "/anthropic/v1/models", bearer(gateway.token), source=THERE).status == 200
+    for client in inside:
+        assert client.send(get).answer().status == 200, "those inside the limit go on"
+    # From twice the limit on they are closed at once.
+    flood = [Client(gateway.address, source=HERE) for _ in range(10)]
+    eventually("a flood is refused", lambda: gateway.metric('weir_connections_refused_total{reason="address"}') >= 9)
+    eventually("they are closed", lambda: sum(is_closed(client) for client in flood) >= 9)
+    for client in inside + over + flood:
+        client.close()
+    assert gateway.log().count("too many of this address") <= 3, "at most one line a second"
+
+    def allowed_again():
+        with Client(gateway.address, source=HERE) as client:
+            return client.send(get).answer().status == 200
+
+    eventually("room again", allowed_again)
+
+
+def test_requests_of_one_address_count_before_the_token(limited):
+    gateway = limited('address_requests = "10/h"\naddress_burst = 3')
+    statuses = [ask(gateway.address, "POST", ANTHROPIC, bearer(token), MESSAGE, source=HERE).status
+                for token in (gateway.token, "guess", gateway.token, gateway.token, "guess")]
+    assert statuses == [200, 403, 200, 429, 429]
+    answer = ask(gateway.address, "POST", OPENAI, bearer(gateway.token), CHAT, source=HERE)
+    assert answer.status == 429
+    assert 300 < int(answer.get("Retry-After")) <= 360
+    assert answer.json()["error"] == {"message": "too many requests from this address; the limit is 10/h",
+                                      "type": "rate_limit_error", "param": None, "code": "address_rate"}
+    assert ask(gateway.address, "POST", ANTHROPIC, bearer(gateway.token), MESSAGE, source=THERE).status == 200
+    assert gateway.metric('weir_refusals_total{reason="address_rate",status="429"}') == 3
+
+
+def test_a_connection_goes_on_after_its_rate_is_kept(limited):
+    gateway = limited('address_requests = "2/s"\naddress_burst = 1')
+    with Client(gateway.address, source=HERE) as client:
+        get = request("GET", "/anthropic/v1/models", bearer(gateway.token))
+        assert client.send(get).answer().status == 200
+        refused = client.send(get).answer()
+        assert (refused.status, refused.get("Retry-After"), refused.get("Connection")) == (429, "1", None)
+        eventually("a token is back", lambda: client.send(get).answer().status == 200)
+
+
+def test_requests_of_one_initiator_from_wherever(limited):
+    gateway = limited('initiator_requests = "6/m"\ninitiator_burst = 2')
+    bob = gateway.run("key", "add", "--user", "bob").strip()
+    eventually("bob's key is known", lambda: ask(gateway.address, "GET", "/anthropic/v1/nothing", bearer(bob)).status == 404)
+    found = [ask(gateway.address, "POST", ANTHROPIC, bearer(gateway.token), MESSAGE, source=source)
+             for source in (HERE, THERE, HERE, THERE)]
+    assert [answer.status for answer in found] == [200, 200, 429, 429]
+    assert 1 <= int(found[2].get("Retry-After")) <= 10
+    assert found[2].json()["type"] == "error"
+    assert found[2].message() == "too many requests of this user; the limit is 6/m"
+    assert found[2].interception is None
+    assert ask(gateway.address, "POST", ANTHROPIC, bearer(bob), MESSAGE, source=HERE).status == 200
+    assert gateway.metric('weir_refusals_total{reason="initiator_rate",status="429"}') == 2
+    eventually("the records", lambda: len(gateway.rows("ended_at IS NOT NULL")) >= 3)
+    eventually("nothing is on its way", lambda: gateway.metric("weir_recorder_lag_records") == 0)
+    assert len(gateway.rows()) == 3, "a refused request leaves no record"
+
+
+def test_exchanges_of_one_initiator_at_once(limited, mock):
+    gateway = limited("initiator_exchanges = 2")
+    streams = [open_stream(gateway, gateway.token) for _ in range(2)]
+    for stream in streams:
+        assert stream.head()[0] == 200
+    answer = ask(gateway.address, "POST", ANTHROPIC, bearer(gateway.token), MESSAGE)
+    assert (answer.status, answer.get("Retry-After")) == (429, "1")
+    assert answer.message() == "too many requests of this user at once; the limit is 2"
+    streams[0].close()  # an exchange whose client leaves gives its place back too
+    eventually("a place is free", lambda: ask(gateway.address, "POST", ANTHROPIC, bearer(gateway.token), MESSAGE).status == 200)
+    mock.next(100)
+    while streams[1].chunk():
+        pass
+    for _ in range(5):
+        assert ask(gateway.address, "POST", ANTHROPIC, bearer(gateway.token), MESSAGE).status == 200
+    assert gateway.metric('weir_refusals_total{reason="initiator_exchanges",status="429"}') >= 1
+
+
+def test_a_unix_socket_has_no_address(limited, tmp_path):
+    gateway = limited('address_connections = 1\naddress_requests = "1/h"', listeners=f"""[[listener]]
+name = "public"
+address = "127.0.0.1:0"
+[[listener]]
+name = "local"
+address = "unix:{tmp_path}/local.sock"
+""")
+    clients = [Client(gateway.listening["local"]) for _ in range(5)]
+    for client in clients:
+        assert client.send(request("GET", "/anthropic/v1/models", bearer(gateway.token))).answer().status == 200
+
+
+def test_refusals_of_a_flood_are_few_lines(limited):
+    gateway = limited('address_requests = "1/h"')
+    with Client(gateway.address, source=HERE) as client:
+        for i in range(200):
+            status = client.send(request("GET", "/anthropic/v1/models", bearer(gateway.token))).answer().status
+            assert status == (200 if i == 0 else 429)
+    lines = [line for line in gateway.log().splitlines() if "reason=address_rate" in line]
+    assert 1 <= len(lines) <= 20
+    assert gateway.metric('weir_refusals_total{reason="address_rate",status="429"}') == 199
+
+
+def test_a_reload_changes_the_limits(limited):
+    gateway = limited("")
+    get = request("GET", "/anthropic/v1/models", bearer(gateway.token))
+
+    def status():
+        with Client(gateway.address, source=HERE) as client:
+            return client.send(get).answer().status
+
+    assert [status() for _ in range(5)] == [200] * 5
+    text = gateway.config_path.read_text(encoding="utf-8")
+    gateway.config_path.write_text(text + 'address_requests = "1/h"\n', encoding="utf-8")
+    gateway.signal(signal.SIGHUP)
+    gateway.log_line("configuration reloaded")
+    eventually("the limit is in force", lambda: status() == 429)
+    gateway.config_path.write_text(text, encoding="utf-8")
+    gateway.signal(signal.SIGHUP)
+    eventually("no limit again", lambda: status() == 200)
