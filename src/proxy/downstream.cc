@@ -141,34 +141,57 @@ void Downstream::take(std::string_view input) {
     if (stream_.terminating()) return;
     if (consumed == input.size()) {
       if (state_ == State::exchange) exchange_->on_input_consumed();
+      regulate_receive();
       return;
     }
     input.remove_prefix(consumed);
     stash_ = buffers.acquire(input.size());
+    stash_used_ = 0;
     buffers.block(stash_).append(input);
+    regulate_receive();
   } else {
     buffers.block(stash_).append(input);
     run();
   }
-  if (stash_ != kNoBufferId && buffers.block(stash_).size() > kStashMax && state_ == State::exchange)
-    stream_.pause_receive();
+}
+
+void Downstream::drop_stash() {
+  worker_->buffers().release(std::exchange(stash_, kNoBufferId));
+  stash_used_ = 0;
+}
+
+// After everything that can be consumed was: whoever pipelines more than kStashMax behind a running exchange is not
+// read from until that has shrunk; otherwise receiving goes on, at least to see the client leave.
+void Downstream::regulate_receive() {
+  if (stream_.terminating()) return;
+  if (state_ == State::exchange) {
+    const size_t waiting = stash_ == kNoBufferId ? 0 : worker_->buffers().block(stash_).size() - stash_used_;
+    if (waiting > kStashMax) {
+      stream_.pause_receive();
+      return;
+    }
+    if (exchange_->receives_directly()) return;
+  }
+  if (!stream_.receive_wanted() && !client_ended_) stream_.resume_receive();
 }
 
 void Downstream::run() {
   if (stash_ == kNoBufferId || stream_.terminating()) return;
   BufferPool& buffers = worker_->buffers();
   ByteBuffer& stash = buffers.block(stash_);
-  const size_t consumed = consume(stash.view());
+  stash_used_ += consume(stash.view().substr(stash_used_));
   if (stream_.terminating() || stash_ == kNoBufferId) return;  // it was given back meanwhile
-  if (consumed == stash.size()) {
-    buffers.release(stash_);
-    stash_ = kNoBufferId;
+  if (stash_used_ == stash.size()) {
+    drop_stash();
     if (state_ == State::exchange) exchange_->on_input_consumed();
-  } else if (consumed > 0) {
-    const size_t rest = stash.size() - consumed;
-    std::memmove(stash.data(), stash.data() + consumed, rest);
+  } else if (stash_used_ >= stash.size() / 2) {
+    // Not at each request: a thousand of them in a row would each move all that follow.
+    const size_t rest = stash.size() - stash_used_;
+    std::memmove(stash.data(), stash.data() + stash_used_, rest);
     stash.truncate(rest);
+    stash_used_ = 0;
   }
+  regulate_receive();
 }
 
 size_t Downstream::consume(std::string_view input) {
@@ -333,11 +356,10 @@ void Downstream::exchange_over() {
   } else if (discard_framing_ != wire::BodyFraming::none) {
     state_ = State::discarding;
     set_deadline(worker_->now_ns() + worker_->timeouts().body);
-    stream_.resume_receive();
-    worker_->run_later(*this);
+    go_on();
   } else {
     next_request();
-    if (stash_ != kNoBufferId) worker_->run_later(*this);
+    go_on();
   }
 }
 
@@ -346,7 +368,15 @@ void Downstream::next_request() {
   head_seen_ = 0;
   state_ = State::idle;
   set_deadline(worker_->now_ns() + worker_->timeouts().idle);
-  if (!stream_.receive_wanted()) stream_.resume_receive();
+}
+
+// With what waits, or with what comes.
+void Downstream::go_on() {
+  if (stash_ != kNoBufferId) {
+    worker_->run_later(*this);
+  } else {
+    regulate_receive();
+  }
 }
 
 void Downstream::linger() {
@@ -358,7 +388,7 @@ void Downstream::linger() {
   state_ = State::lingering;
   linger_end_ns_ = worker_->now_ns() + kLingerMaxNs;
   set_deadline(worker_->now_ns() + kLingerGapNs);
-  if (stash_ != kNoBufferId) worker_->buffers().release(std::exchange(stash_, kNoBufferId));
+  drop_stash();
   stream_.flush();
   stream_.shutdown_send();
   if (!stream_.receive_wanted() && !client_ended_) stream_.resume_receive();
@@ -394,7 +424,7 @@ void Downstream::close() {
 
 bool Downstream::try_close() {
   if (!stream_.try_close()) return false;
-  worker_->buffers().release(std::exchange(stash_, kNoBufferId));
+  drop_stash();
   if (address_.hold.holds()) worker_->limiter().addresses.leave(address_.hold);
   worker_->wheel().remove(timer_);
   client_ended_ = false;

@@ -77,6 +77,8 @@ class Downstream : public Slot {
   // is called.
   void wait_for_receive_idle();
   void close_if_idle();  // drain
+  // Receiving pauses or goes on, by what waits.
+  void regulate_receive();
   uint32_t request_count() const { return request_count_; }
 
  private:
@@ -89,6 +91,8 @@ class Downstream : public Slot {
   void refuse(gateway::Refusal refusal, std::string_view detail);
   void on_sent();
   void next_request();
+  void go_on();
+  void drop_stash();
   void linger();
   void close();
 
@@ -98,8 +102,9 @@ class Downstream : public Slot {
   State state_ = State::closed;
   Stream stream_;
   Timer timer_;
-  BufferId stash_ = kNoBufferId;  // received and not consumed yet
-  size_t head_seen_ = 0;          // of the stash: already looked at for a head
+  BufferId stash_ = kNoBufferId;  // received and not consumed yet, but for its first stash_used_ bytes
+  size_t stash_used_ = 0;
+  size_t head_seen_ = 0;  // of the stash: already looked at for a head
   wire::BodyFraming discard_framing_ = wire::BodyFraming::none;
   uint64_t discard_remaining_ = 0;
   wire::ChunkDecoder discard_decoder_;

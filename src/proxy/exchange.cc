@@ -340,7 +340,7 @@ void Exchange::body_complete() {
   body_received_ = true;
   awaiting_direct_ = false;
   downstream_->clear_deadline();
-  if (!downstream_->stream().receive_wanted()) downstream_->stream().resume_receive();  // to see the client leave
+  downstream_->regulate_receive();  // to see the client leave
   const Opened opened = reopen();
   // The verdict was `allowed`, and the policy is the exchange's own: the choice is the same as before.
   const gateway::Admission admission =

@@ -104,6 +104,8 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   void on_thought(const reader::Thought& thought) override;
 
   State state() const { return state_; }
+  // The rest of the body comes by sized receives, not through on_request_bytes().
+  bool receives_directly() const { return awaiting_direct_; }
   bool answer_complete() const { return state_ == State::finishing; }
   // Everything that the slot holds is given back.
   void reset();
