@@ -1,8 +1,10 @@
 #include "gateway/hide.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/mask.h"
+#include "base/secret.h"
 #include "gateway/option.h"
 
 namespace weir::gateway {
@@ -47,7 +49,11 @@ std::string hide_credentials(std::string_view text, std::string_view request_hea
     while (!value.empty()) {
       const size_t blank = value.find_first_of(" \t");
       const std::string_view word = value.substr(0, blank);
-      if (word.size() >= kSecretMin) out = hide(out, word);
+      if (word.size() >= kSecretMin) {
+        std::string hidden = hide(out, word);
+        wipe(out);
+        out = std::move(hidden);
+      }
       value.remove_prefix(blank == std::string_view::npos ? value.size() : blank + 1);
     }
   }

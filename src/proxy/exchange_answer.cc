@@ -413,6 +413,7 @@ bool Exchange::finish_reading(bool complete) {
         upstream_head_ == kNoBufferId ? std::string_view() : worker_->buffers().block(upstream_head_).view();
     fail_with(record::Outcome::upstream_error, type, gateway::hide_credentials(end.error_message, head));
     provider_error_.set(gateway::hide_credentials(end.error_type, head));
+    reader_->forget_error();
     // The stream has said that it failed; nothing is to be added.
     return true;
   }

@@ -1,5 +1,6 @@
 #include "reader/answer.h"
 
+#include "base/secret.h"
 #include "reader/answer_facts.h"
 #include "reader/content_coding.h"
 #include "reader/json.h"
@@ -179,6 +180,11 @@ AnswerEnd AnswerReader::finish(bool complete, FactSink& sink) {
           .error_message = self.facts.error_message,
           .error_status = self.facts.error_status,
           .unheld = self.facts.unheld};
+}
+
+void AnswerReader::forget_error() {
+  wipe(impl_->facts.error_type);
+  wipe(impl_->facts.error_message);
 }
 
 bool AnswerReader::stream_ended() const {

@@ -83,6 +83,8 @@ class AnswerReader {
 
   // The API's last event has been fed, or an error event; false for what is no stream.
   bool stream_ended() const;
+  // Zeroes the texts of the error that finish() gave: a provider's message may repeat the credential.
+  void forget_error();
   // For the final error event of a cut stream: how many "\n" close the partial event: 0 at an event boundary, 1 at the
   // start of a line inside an event, 2 inside a line.
   unsigned open_line_ends() const;
