@@ -130,11 +130,13 @@ void Worker::dispatch(const io::Completion& completion) {
 // --- accepting ---
 
 void Worker::start_accepting(uint32_t listener_index) {
+  accepts_in_flight_++;
   engine_->accept(options_.listeners[listener_index].descriptor, {.op = kAcceptOp, .index = listener_index});
 }
 
 void Worker::on_accept(const io::Completion& completion) {
   const uint32_t index = completion.token.index;
+  if (!completion.more) accepts_in_flight_--;
   if (completion.code == io::Code::ok) {
     admit_connection(options_.listeners[index], completion.result);
   } else if (completion.code == io::Code::descriptors_full) {
@@ -425,7 +427,9 @@ bool Worker::drained() {
     downstreams_.for_each_used([](Downstream& downstream) { downstream.abort(); });
     settle();
   }
-  return downstreams_.used_count() == 0 && upstreams_.used_count() == 0 && exchanges_.used_count() == 0;
+  // A connection that was accepted just before the listener closed is still to be closed.
+  return accepts_in_flight_ == 0 && downstreams_.used_count() == 0 && upstreams_.used_count() == 0 &&
+         exchanges_.used_count() == 0;
 }
 
 void Worker::tear_down() {

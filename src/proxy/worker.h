@@ -209,6 +209,7 @@ class Worker {
 
   Timer tick_;
   Timer accept_again_;
+  uint32_t accepts_in_flight_ = 0;
   std::vector<uint32_t> refused_accepts_;  // listeners whose accept ended for lack of descriptors
   uint64_t last_spare_ns_ = 0;
   bool draining_ = false;
