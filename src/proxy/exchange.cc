@@ -224,7 +224,8 @@ void Exchange::judge(const wire::RequestHead& head, const gateway::Entry& entry,
                      std::string_view head_bytes) {
   const gateway::Admission admission = gateway::admit(*policy_, entry, verdict, identity_, head);
   if (admission.refusal != gateway::Refusal::none) {
-    refuse(admission.refusal, admission.detail, entry.route.allow);
+    const bool wrong_method = admission.refusal == gateway::Refusal::method_not_allowed;
+    refuse(admission.refusal, admission.detail, wrong_method ? entry.route.allow : std::string_view());
     return;
   }
   if (policy_->config.limits.for_initiators() && !within_initiator_limits()) [[unlikely]]
