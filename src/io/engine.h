@@ -58,6 +58,7 @@ enum class Code : uint8_t {
   other,             // `error` has the errno
 };
 std::string_view text(Code code);
+Code code_of(int error);  // of an errno
 
 struct Completion {
   Token token;

@@ -25,38 +25,6 @@ constexpr unsigned kBatchMax = 256;  // completions that end a least wait before
 // Constants newer than liburing 2.3; their values are the kernel's ABI (linux/io_uring.h).
 constexpr unsigned kFeatMinTimeout = 1U << 15;  // 6.12
 
-Code translate(int error) {
-  switch (error) {
-    case ECANCELED:
-    case EINTR:
-      return Code::cancelled;
-    case ECONNRESET:
-    case EPIPE:
-    case ENOTCONN:
-    case ECONNABORTED:
-    case ESHUTDOWN:
-      return Code::reset;
-    case ECONNREFUSED:
-      return Code::refused;
-    case EHOSTUNREACH:
-    case ENETUNREACH:
-    case EADDRNOTAVAIL:
-    case ENETDOWN:
-    case ENOENT:
-      return Code::unreachable;
-    case ETIMEDOUT:
-      return Code::timed_out;
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-      return Code::descriptors_full;
-    case ENOBUFS:
-      return Code::no_buffers;
-    default:
-      return Code::other;
-  }
-}
-
 std::string setup_advice(int error) {
   switch (error) {
     case EPERM:
@@ -277,7 +245,7 @@ bool Engine::Impl::take(const io_uring_cqe& cqe, Completion& out) {
   if (out.token.op == kOwnOp) return false;
   if (cqe.res < 0) {
     out.error = -cqe.res;
-    out.code = translate(out.error);
+    out.code = code_of(out.error);
     if (out.code == Code::no_buffers) {
       starved = true;
       counters.receives_starved++;

@@ -142,6 +142,8 @@ class Worker {
   void forget_user(UpstreamUser& user);
 
  private:
+  friend struct WorkerProbe;  // tests/sim: counts the slots between two turns
+
   Result<> set_up();
   void turn();
   void dispatch(const io::Completion& completion);

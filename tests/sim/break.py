@@ -1,0 +1,42 @@
+#!/usr/bin/env python3
+"""Breaks one source of src/proxy on purpose, so that a test can see the simulator find it.
+
+    break.py NAME SOURCE OUTPUT
+
+The place that is changed must be there exactly once: when the source moves on, the build says so.
+"""
+import sys
+
+# name: (source, what is there, what takes its place)
+BREAKS = {
+    # A receive buffer that is never given back.
+    "leak": ("stream.cc", "    context_->buffers.release(piece.buffer);\n    return {};\n", "    return {};\n"),
+    # Bytes of a buffer that the kernel has got back already.
+    "reuse": ("exchange_answer.cc", "  if (buffer != kNoBufferId) worker_->buffers().retain(buffer);\n  client.queue({payload, buffer});",
+              "  static_cast<void>(buffer);\n  client.queue({payload, kNoBufferId});"),
+    # A descriptor that is closed while a send is in flight.
+    "close": ("stream.cc", "if (receive_in_flight_ || sized_in_flight_ || send_in_flight_ || connect_in_flight_) return false;",
+              "if (receive_in_flight_ || sized_in_flight_ || connect_in_flight_) return false;"),
+    # A request that is sent again although its answer had begun.
+    "again": ("exchange_answer.cc", "if (!answer_byte_seen_ && upstream", "if (upstream"),
+    # A provider's connection that reads no more once its client was slow.
+    "stuck": ("exchange.cc", "  upstream_->stream().resume_receive();\n", ""),
+    # A connection on which an answer is still coming, for the next exchange.
+    "cross": ("exchange.cc", "  if (reading_) finish_reading(false);\n  let_upstream_go(false);\n",
+              "  if (reading_) finish_reading(false);\n  let_upstream_go(true);\n"),
+}
+
+
+def main():
+    name, source, output = sys.argv[1:]
+    _, old, new = BREAKS[name]
+    with open(source, encoding="utf-8") as file:
+        text = file.read()
+    if text.count(old) != 1:
+        sys.exit(f"break.py: {name}: {source} has the place {text.count(old)} times; mend BREAKS")
+    with open(output, "w", encoding="utf-8") as file:
+        file.write(text.replace(old, new))
+
+
+if __name__ == "__main__":
+    main()
