@@ -71,6 +71,24 @@ std::string messages_of(size_t size, size_t message_size, std::string_view text)
          R"({"role":"user","content":[{"type":"text","text":"and now?"}]}],"metadata":{"user_id":"u_session_1"}})";
 }
 
+// The same as a conversation of the Responses API.
+std::string items_of(size_t size, size_t message_size, std::string_view text) {
+  std::string body = R"({"model":"gpt-5.2-codex","stream":true,"input":[)";
+  while (body.size() < size) {
+    body += R"({"type":"message","role":"assistant","content":[{"type":"output_text","text":")";
+    for (size_t at = 0; at < message_size; at += text.size()) body += text;
+    body += "\"}]},";
+  }
+  return body + R"({"type":"message","role":"user","content":[{"type":"input_text","text":"and now?"}]}]})";
+}
+
+// One message, which is the prompt.
+std::string prompt_of(size_t size, std::string_view text) {
+  std::string body = R"({"model":"claude-sonnet-4-5","messages":[{"role":"user","content":[{"type":"text","text":")";
+  while (body.size() < size) body += text;
+  return body + "\"}]}]}";
+}
+
 // Definitions of tools: nothing but structure.
 std::string tools_of(size_t size) {
   std::string body = R"({"model":"claude-sonnet-4-5","messages":[{"role":"user","content":"hi"}],"tools":[{})";
@@ -83,12 +101,12 @@ std::string tools_of(size_t size) {
   return body + "]}";
 }
 
-void measure_request(std::string_view name, const std::string& text) {
+void measure_request(std::string_view name, RequestApi api, const std::string& text) {
   ByteBuffer body;
   body.append(text);
   RequestReader reader;
   RequestFacts facts;
-  measure(name, 1, text.size(), [&] { reader.read(RequestApi::messages, body, {}, facts); });
+  measure(name, 1, text.size(), [&] { reader.read(api, body, {}, facts); });
   if (facts.status != BodyStatus::ok) fmt::print("{}: not read\n", name);
 }
 
@@ -206,13 +224,18 @@ void measure_withholder() {
 
 int main(int argc, char** argv) {
   if (argc > 1) only = argv[1];
-  measure_request("request 1 KB", messages_of(1000, 200, kProse));
-  measure_request("request 100 KB, prose", messages_of(100000, 2000, kProse));
-  measure_request("request 100 KB, code", messages_of(100000, 2000, kCode));
-  measure_request("request 100 KB, Chinese", messages_of(100000, 2000, kChinese));
-  measure_request("request 100 KB, tiny messages", messages_of(100000, 10, "word "));
-  measure_request("request 100 KB, tools", tools_of(100000));
-  measure_request("request 3 MB, one prompt", messages_of(3000000, 3000000, kCode));
+  const RequestApi messages = RequestApi::messages;
+  measure_request("request 1 KB", messages, messages_of(1000, 200, kProse));
+  measure_request("request 100 KB, prose", messages, messages_of(100000, 2000, kProse));
+  measure_request("request 100 KB, code", messages, messages_of(100000, 2000, kCode));
+  measure_request("request 100 KB, code, chat", RequestApi::chat_completions, messages_of(100000, 2000, kCode));
+  measure_request("request 100 KB, code, responses", RequestApi::responses, items_of(100000, 2000, kCode));
+  measure_request("request 100 KB, Chinese", messages, messages_of(100000, 2000, kChinese));
+  measure_request("request 100 KB, tiny messages", messages, messages_of(100000, 10, "word "));
+  measure_request("request 100 KB, tools", messages, tools_of(100000));
+  measure_request("request 100 KB, one prompt of prose", messages, prompt_of(100000, kProse));
+  measure_request("request 100 KB, one prompt of code", messages, prompt_of(100000, kCode));
+  measure_request("request 3 MB, code", messages, messages_of(3000000, 3000000, kCode));
   measure_events();
   measure_scanner();
   measure_withholder();
