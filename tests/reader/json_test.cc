@@ -212,6 +212,41 @@ TEST_CASE("json: a text is cut at a whole code point, and its size is that befor
   CHECK(!text.truncated);
 }
 
+TEST_CASE("json: whatever a text is made of, it is unescaped as simdjson does it, and cut in any place") {
+  std::mt19937 random(31);
+  const std::string_view pieces[] = {"a",
+                                     "\\n",
+                                     "\\\\",
+                                     "\\\"",
+                                     "\\u00e9",
+                                     "\\u20ac",
+                                     "\\ud83d\\ude00",
+                                     "\xC3\xA9",
+                                     "\xE2\x82\xAC",
+                                     "\xF0\x9F\x98\x80",
+                                     "\\u0000",
+                                     "plain text of some size"};
+  simdjson::dom::parser parser;
+  for (int i = 0; i < 3000; ++i) {
+    // As a text that is already held, of a size from which the cut falls in the piece or not; and the piece.
+    const bool near_cut = i % 2 == 0;
+    const std::string held(near_cut ? kTextMax - random() % 80 : random() % 20, 'h');
+    std::string raw;
+    for (size_t count = random() % 40; count > 0; --count) raw += pieces[random() % std::size(pieces)];
+    const std::string want{std::string_view(parser.parse("\"" + raw + "\""))};
+    CappedText text;
+    append_unescaped(held, text);
+    append_unescaped(ExactCopy(raw).view(), text);
+    CAPTURE(raw);
+    const std::string all = held + want;
+    REQUIRE(text.size == all.size());
+    REQUIRE(text.truncated == (all.size() > kTextMax));
+    size_t cut = std::min(all.size(), kTextMax);
+    while (cut < all.size() && (static_cast<unsigned char>(all[cut]) & 0xC0) == 0x80) --cut;
+    REQUIRE(text.text == all.substr(0, cut));
+  }
+}
+
 TEST_CASE("json: numbers as counts") {
   const auto count = [](std::string_view raw) { return count_of({JsonKind::number, raw}); };
   CHECK(count("0") == 0);
