@@ -55,11 +55,9 @@ void read_chat_request(const RequestMembers& members, std::string_view body, Req
   if (!last.role.is_text("user")) return;
   if (last.content.is_string()) PromptWriter(facts).append(last.content);
 
-  JsonValue found;
+  JsonValue found, type, text;
   JsonElements parts(last.content);
-  for (JsonValue part; parts.next(part);) {
-    JsonValue type, text;
-    if (!read_members(part, {{"type", &type}, {"text", &text}})) continue;
+  while (parts.next_members({{"type", &type}, {"text", &text}})) {
     if (type.is_text("text") && text.is_string()) found = text;
   }
   if (found.is_string()) PromptWriter(facts).append(found);

@@ -545,9 +545,7 @@ uint64_t count_of(const JsonValue& value) {
   return real >= 9.2e18 ? uint64_t{INT64_MAX} : static_cast<uint64_t>(real);
 }
 
-bool read_members(std::string_view object, std::initializer_list<Member> members) {
-  JsonReader reader(object);
-  if (reader.peek() != JsonKind::object) return false;
+void read_object(JsonReader& reader, std::initializer_list<Member> members) {
   reader.enter();
   std::string_view key;
   while (reader.next_member(key)) {
@@ -558,6 +556,12 @@ bool read_members(std::string_view object, std::initializer_list<Member> members
     const JsonValue value = reader.value();
     if (wanted != nullptr) *wanted = value;
   }
+}
+
+bool read_members(std::string_view object, std::initializer_list<Member> members) {
+  JsonReader reader(object);
+  if (reader.peek() != JsonKind::object) return false;
+  read_object(reader, members);
   return reader.finish() && !reader.too_deep();
 }
 

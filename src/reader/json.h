@@ -125,6 +125,8 @@ struct Member {
   std::string_view key;
   JsonValue* value;
 };
+// Takes an object, of duplicate keys the last. REQUIRES: reader.peek() said object.
+void read_object(JsonReader& reader, std::initializer_list<Member> members);
 // Reads the members of `object`, of duplicate keys the last. False if the text is not exactly one JSON object, or is
 // nested too deep; the values are then not to be used.
 bool read_members(std::string_view object, std::initializer_list<Member> members);
@@ -147,6 +149,18 @@ class JsonElements {
   bool next(JsonValue& element) {
     if (done_ || !reader_.next_element()) return false;
     element = reader_.value();
+    return true;
+  }
+  // The next element, of which only these members are wanted: one walk instead of two. Those that it lacks are `none`,
+  // as all are if it is no object.
+  bool next_members(std::initializer_list<Member> members) {
+    if (done_ || !reader_.next_element()) return false;
+    for (const Member& member : members) *member.value = {};
+    if (reader_.peek() == JsonKind::object) {
+      read_object(reader_, members);
+    } else {
+      reader_.value();
+    }
     return true;
   }
 

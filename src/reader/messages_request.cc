@@ -37,12 +37,9 @@ void read_messages_request(const RequestMembers& members, RequestFacts& facts) {
   const bool of_user = last.role.is_text("user");
   if (last.content.is_string() && of_user) PromptWriter(facts).append(last.content);
 
-  JsonValue text_found, result_found;
+  JsonValue text_found, result_found, type, text, tool_use_id;
   JsonElements blocks(last.content);
-  for (JsonValue block; blocks.next(block);) {
-    JsonValue type, text, tool_use_id;
-    if (!block.is_object()) continue;
-    if (!read_members(block.raw, {{"type", &type}, {"text", &text}, {"tool_use_id", &tool_use_id}})) continue;
+  while (blocks.next_members({{"type", &type}, {"text", &text}, {"tool_use_id", &tool_use_id}})) {
     if (type.is_text("text") && text.is_string()) text_found = text;
     if (type.is_text("tool_result") && tool_use_id.is_string()) result_found = tool_use_id;
   }

@@ -18,9 +18,8 @@ void read_responses_request(const RequestMembers& members, RequestFacts& facts) 
 
   std::optional<PromptWriter> prompt;
   JsonElements parts(last.content);
-  for (JsonValue part; parts.next(part);) {
-    JsonValue type, text;
-    if (!read_members(part, {{"type", &type}, {"text", &text}})) continue;
+  JsonValue type, text;
+  while (parts.next_members({{"type", &type}, {"text", &text}})) {
     if (!type.is_text("input_text") || !text.is_string()) continue;
     const bool first = !prompt.has_value();
     if (first) prompt.emplace(facts);
