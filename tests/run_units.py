@@ -19,10 +19,11 @@ SANITIZERS = {"ASAN_OPTIONS": "halt_on_error=1:abort_on_error=1:print_summary=1"
 SUMMARY = re.compile(r"test cases:\s*(\d+)\s*\|\s*(\d+) passed\s*\|\s*(\d+) failed\s*\|\s*(\d+) skipped")
 
 
-def run(test):
-    """(name, passed, failed, skipped, output to show)"""
+def run(test, build):
+    """(name, passed, failed, skipped, output to show). In the build folder, as `meson test` does: programs among the arguments
+    are relative to it."""
     try:
-        done = subprocess.run(test["cmd"], env={**os.environ, **SANITIZERS, **test["env"]}, cwd=test["workdir"] or None,
+        done = subprocess.run(test["cmd"], env={**os.environ, **SANITIZERS, **test["env"]}, cwd=test["workdir"] or build,
                               timeout=test["timeout"] or None, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               stdin=subprocess.DEVNULL)
         output, code = done.stdout.decode(errors="replace"), done.returncode
@@ -52,7 +53,7 @@ def main():
             tests.append(test)
     total = [0, 0, 0]
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-        for name, passed, failed, skipped, output in pool.map(run, tests):
+        for name, passed, failed, skipped, output in pool.map(lambda test: run(test, args.build), tests):
             total = [total[0] + passed, total[1] + failed, total[2] + skipped]
             print(output, end="")
             print(f"{name}: {passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""), flush=True)
