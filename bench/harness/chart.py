@@ -83,6 +83,10 @@ class Page:
             self.parts.append(text(px + 8, py + 4, name, size=11, colour=colour))
         self.y = bottom + 34
 
+    def note(self, content):
+        self.parts.append(text(8, self.y + 4, content, size=11, colour=OTHER))
+        self.y += 16
+
     def svg(self):
         body = "\n".join(self.parts)
         return (f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{self.y}" viewBox="0 0 {WIDTH} {self.y}" '

@@ -172,4 +172,5 @@ def picture(results):
                     series.setdefault(name, []).append((int(count), entry["median"][figure]))
         if series:
             page.lines(f"growth: {kind}", unit, series)
+    page.note("Of weir, dark: its worker threads; light: recorder, SQLite and log. Shorter is better.")
     return page.svg()
