@@ -177,7 +177,7 @@ void measure_drain(const std::string& parent, uint64_t count, size_t prompt_size
   auto recorder = Recorder::start({.journal_directory = folder + "/journal",
                                    .journal_size = 256ull << 20,
                                    .worker_count = 1,
-                                   .database_path = folder + "/weir.db",
+                                   .sinks = {{.path = folder + "/weir.db"}},
                                    .node = "bench"},
                                   nullptr);
   if (!recorder) {

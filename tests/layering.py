@@ -16,8 +16,9 @@ MAY_USE = {
     "server": {"server", "proxy", "wire", "tls", "io", "gateway", "reader", "record", "base"},
     "mock": {"mock", "io", "wire", "base"},
     "cli": {"cli", "mock", "server", "proxy", "wire", "tls", "io", "gateway", "reader", "record", "base"},
+    "sink": {"sink", "record", "base"},
 }
-PRIVATE = {"liburing.h": "io", "sqlite3.h": "record", "toml++/toml.h": "gateway", "openssl/ssl.h": "tls"}
+PRIVATE = {"liburing.h": "io", "sqlite3.h": "record", "toml++/toml.h": "gateway", "openssl/ssl.h": "tls", "libpq-fe.h": "sink"}
 
 
 def main():

@@ -1,6 +1,22 @@
 #include "base/utf8.h"
 
+#include <array>
+#include <cstring>
+
 namespace weir {
+
+namespace {
+
+template <size_t size>
+bool is_ascii(const char* bytes) {
+  std::array<uint64_t, size / 8> words;
+  std::memcpy(words.data(), bytes, size);
+  uint64_t all = 0;
+  for (const uint64_t word : words) all |= word;
+  return (all & 0x8080808080808080) == 0;
+}
+
+}  // namespace
 
 // Unicode 15, table 3-7: what the first byte says about the size, and which second bytes it allows.
 size_t code_point_size(std::string_view text) {
@@ -31,6 +47,36 @@ std::string_view cut_at_code_point(std::string_view text, size_t size_max) {
     if (code_point_size(text.substr(size_max - back)) > back) return text.substr(0, size_max - back);
   }
   return text.substr(0, size_max);
+}
+
+bool is_valid_utf8(std::string_view text) {
+  size_t at = 0;
+  while (at < text.size()) {
+    // Nearly all texts are ASCII: many bytes at a time.
+    if (text.size() - at >= 64 && is_ascii<64>(text.data() + at)) {
+      at += 64;
+      continue;
+    }
+    if (text.size() - at >= 8 && is_ascii<8>(text.data() + at)) {
+      at += 8;
+      continue;
+    }
+    const size_t size = code_point_size(text.substr(at));
+    if (size == 0) return false;
+    at += size;
+  }
+  return true;
+}
+
+std::string replace_invalid_utf8(std::string_view text) {
+  std::string out;
+  out.reserve(text.size() + 16);
+  while (!text.empty()) {
+    const size_t size = code_point_size(text);
+    out += size == 0 ? std::string_view("\xEF\xBF\xBD") : text.substr(0, size);
+    text.remove_prefix(size == 0 ? 1 : size);
+  }
+  return out;
 }
 
 }  // namespace weir

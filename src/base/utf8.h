@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace weir {
@@ -13,5 +14,9 @@ size_t code_point_size(std::string_view text);
 
 // The longest prefix of `text` of at most `size_max` bytes that ends at a whole code point.
 std::string_view cut_at_code_point(std::string_view text, size_t size_max);
+
+bool is_valid_utf8(std::string_view text);
+// `text` with U+FFFD for each byte that is not UTF-8.
+std::string replace_invalid_utf8(std::string_view text);
 
 }  // namespace weir

@@ -1,7 +1,11 @@
 // `weir check` and `weir rules explain`: a configuration, judged and explained without starting anything.
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
 #include <vector>
 
 #include "cli/commands.h"
@@ -20,7 +24,18 @@ using gateway::CredentialKind;
 using gateway::ProviderType;
 using gateway::RouteKind;
 
-// What only using them shows: certificates and CA files.
+// Whether weir-sink will find its connection string. It is not read here: it holds a password.
+Result<> check_connection(const gateway::SinkConfig& sink) {
+  if (sink.kind != gateway::SinkKind::postgres || !sink.managed || !sink.service.empty()) return {};
+  if (sink.dsn_file.empty()) {
+    if (std::getenv("WEIR_SINK_DSN") != nullptr) return {};
+    return fail("needs dsn_file or service, or WEIR_SINK_DSN in the environment");
+  }
+  if (::access(sink.dsn_file.c_str(), R_OK) == 0) return {};
+  return fail("cannot read dsn_file {}: {}", sink.dsn_file, std::strerror(errno));
+}
+
+// What only using them shows: connection strings, certificates and CA files.
 Result<> check_files(const gateway::Policy& policy) {
   for (const gateway::ListenerConfig& listener : policy.config.listeners) {
     if (listener.certificate.empty()) continue;
@@ -33,6 +48,11 @@ Result<> check_files(const gateway::Policy& policy) {
     if (!provider->base_url.tls) continue;
     if (auto made = tls::ClientContext::make(provider->ca_file, provider->base_url.host); !made) {
       return fail("provider {}: {}", provider->name, made.error().message);
+    }
+  }
+  for (const gateway::SinkConfig& sink : policy.config.sinks) {
+    if (auto good = check_connection(sink); !good) {
+      return fail("{}:{}: sink {}: {}", sink.place.file, sink.place.line, sink_name(sink), good.error().message);
     }
   }
   return {};

@@ -20,12 +20,21 @@ struct Form {
   LongTexts long_texts;
 };
 
+std::string consumer_text(uint64_t position) {
+  return position == record::kConsumed ? "consumed" : std::to_string(position);
+}
+
 std::string header_line(const record::Leftover& journal, Form form) {
   const record::FileHeader& header = journal.header();
   if (!form.json) {
-    return fmt::format("{}: worker {}, journal {:016x}, version {}, made {} by pid {}, ring {} bytes, tail {}, head {}",
-                       harmless(journal.path()), header.worker_index, header.journal_id, header.version,
-                       format_rfc3339(header.created_at), header.pid, header.ring_size, journal.tail(), journal.head());
+    std::string consumers;
+    for (const auto& [name, position] : journal.consumers()) {
+      consumers += fmt::format(", {} {}", harmless(name), consumer_text(position));
+    }
+    return fmt::format(
+        "{}: worker {}, journal {:016x}, version {}, made {} by pid {}, ring {} bytes, tail {}, head {}{}",
+        harmless(journal.path()), header.worker_index, header.journal_id, header.version,
+        format_rfc3339(header.created_at), header.pid, header.ring_size, journal.tail(), journal.head(), consumers);
   }
   std::string out = "{";
   Members members(out);
@@ -39,13 +48,16 @@ std::string header_line(const record::Leftover& journal, Form form) {
   // A damaged position may be any number; as text it is none that a reader of JSON would round.
   members.text("tail", std::to_string(journal.tail()));
   members.text("head", std::to_string(journal.head()));
-  return out + "}";
+  out += ",\"consumers\":{";
+  Members consumers(out);
+  for (const auto& [name, position] : journal.consumers()) consumers.text(name, consumer_text(position));
+  return out + "}}";
 }
 
 std::string record_line(const record::Leftover& journal, uint64_t position, Form form) {
   const record::RecordRef record = journal.record(position);
   const auto event = record::decode(record.type, record.payload);
-  const uint64_t offset = record::kHeaderSize + position % journal.header().ring_size;
+  const uint64_t offset = journal.header().header_size + position % journal.header().ring_size;
   const std::string_view state = !journal.positions_possible() ? "unknown"
                                  : position < journal.tail()   ? "delivered"
                                                                : "pending";

@@ -52,11 +52,4 @@ Result<gateway::Config> read_settings(const Arguments& arguments) {
   return read_settings(arguments, gateway::default_config());
 }
 
-std::string database_path(const gateway::Config& config) {
-  for (const gateway::SinkConfig& sink : config.sinks) {
-    if (!sink.path.empty()) return sink.path;
-  }
-  return config.data_dir + "/weir.db";
-}
-
 }  // namespace weir::cli

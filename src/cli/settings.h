@@ -13,7 +13,4 @@ namespace weir::cli {
 Result<gateway::Config> read_settings(const Arguments& arguments, const gateway::Config& defaults);
 Result<gateway::Config> read_settings(const Arguments& arguments);
 
-// Of the gateway's tokens and records.
-std::string database_path(const gateway::Config& config);
-
 }  // namespace weir::cli

@@ -45,9 +45,6 @@ std::string_view expect_uuid(std::string_view text) {
 std::string_view expect_side(std::string_view text) {
   return text == "request" || text == "response" ? "" : "\"request\" or \"response\"";
 }
-std::string_view expect_sink(std::string_view text) {
-  return text == "sqlite" ? "" : "\"sqlite\"";
-}
 std::string_view expect_not_empty(std::string_view text) {
   return text.empty() ? "a text that is not empty" : "";
 }
@@ -297,8 +294,31 @@ constexpr Option<RuleConfig> kRuleOptions[] = {
 };
 
 constexpr Option<SinkConfig> kSinkOptions[] = {
-    {.key = "kind", .help = "sqlite", .slot = WEIR_SLOT(SinkConfig, kind), .expect = expect_sink},
-    {.key = "path", .help = "the database; default: weir.db in data_dir", .slot = WEIR_SLOT(SinkConfig, path)},
+    {.key = "kind", .help = "sqlite, jsonl or postgres", .slot = WEIR_SLOT(SinkConfig, kind)},
+    {.key = "name",
+     .help = "for logs, and where several are of one kind; default: the kind",
+     .slot = WEIR_SLOT(SinkConfig, name),
+     .expect = expect_sink_name},
+    {.key = "path",
+     .help = "sqlite: the database, default weir.db in data_dir; jsonl: the file, or - for standard output",
+     .slot = WEIR_SLOT(SinkConfig, path),
+     .expect = expect_not_empty},
+    {.key = "rotate_size",
+     .help = "jsonl: bytes after which a new file is begun",
+     .slot = WEIR_SLOT(SinkConfig, rotate_size),
+     .unit = Unit::bytes,
+     .min = 64 * kKiB,
+     .max = 1024 * kGiB},
+    {.key = "keep", .help = "jsonl: how many full files are kept", .slot = WEIR_SLOT(SinkConfig, keep), .max = 10000},
+    {.key = "dsn_file",
+     .help = "postgres: the file that holds the connection string; default: WEIR_SINK_DSN in the environment",
+     .slot = WEIR_SLOT(SinkConfig, dsn_file),
+     .expect = expect_not_empty},
+    {.key = "service",
+     .help = "postgres: an entry of libpq's service file, instead",
+     .slot = WEIR_SLOT(SinkConfig, service),
+     .expect = expect_not_empty},
+    {.key = "managed", .help = "postgres: whether weir runs weir-sink itself", .slot = WEIR_SLOT(SinkConfig, managed)},
 };
 
 #undef WEIR_SLOT
@@ -331,6 +351,17 @@ std::string_view default_base_url(std::string_view name, ProviderType type) {
   return by_type;
 }
 
+std::string sink_name(const SinkConfig& sink) {
+  return sink.name.empty() ? std::string(text(sink.kind)) : sink.name;
+}
+
+std::string database_path(const Config& config) {
+  for (const SinkConfig& sink : config.sinks) {
+    if (sink.kind == SinkKind::sqlite && !sink.path.empty()) return sink.path;
+  }
+  return config.data_dir + "/weir.db";
+}
+
 ProviderConfig provider_named(std::string_view name) {
   ProviderConfig provider;
   provider.name = name;
@@ -357,7 +388,7 @@ Config default_config() {
     config.providers.push_back(std::move(provider));
   }
   config.authorizer.place = {.file = "default", .line = 0};
-  config.sinks.push_back({});
+  config.sinks.emplace_back().place = {.file = "default", .line = 0};
   return config;
 }
 

@@ -127,10 +127,20 @@ struct AdminConfig {
   std::string address;        // of /metrics, /healthz, /readyz; empty: off
   bool allow_remote = false;  // else loopback and Unix sockets only: the endpoint asks nobody for a token
 };
+enum class SinkKind : uint8_t { sqlite, jsonl, postgres };
 struct SinkConfig {
-  std::string kind = "sqlite";
-  std::string path;  // empty: data_dir/weir.db
+  std::string name{};  // empty: the kind's
+  SinkKind kind = SinkKind::sqlite;
+  std::string path{};                  // sqlite: the database, default data_dir/weir.db; jsonl: the file, "-" is stdout
+  uint64_t rotate_size = 64ull << 20;  // jsonl
+  uint32_t keep = 5;                   // jsonl: rotated files
+  std::string dsn_file{};              // postgres: the file that holds the connection string
+  std::string service{};               // postgres: an entry of libpq's service file
+  bool managed = true;                 // postgres: `weir serve` runs weir-sink
+  Place place{};
 };
+std::string_view text(SinkKind);
+std::string sink_name(const SinkConfig& sink);
 
 enum class SandboxMode : uint8_t { off, on, required };
 
@@ -164,6 +174,9 @@ struct Config {
   AdminConfig admin;
   std::vector<SinkConfig> sinks;
 };
+
+// Where gateway keys are, and records if there is a sink of kind sqlite.
+std::string database_path(const Config& config);
 
 // No file: the four default providers, keys from ANTHROPIC_API_KEY and OPENAI_API_KEY if they are set, a listener
 // `public` on 127.0.0.1:4001, the store authorizer.

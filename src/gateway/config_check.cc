@@ -5,6 +5,7 @@
 #include <bit>
 #include <charconv>
 #include <set>
+#include <utility>
 
 #include "gateway/messages.h"
 #include "gateway/option.h"
@@ -15,6 +16,7 @@ namespace weir::gateway {
 namespace {
 
 constexpr std::string_view kUnixPrefix = "unix:";
+constexpr size_t kSinksMax = 8;       // a journal has places for as many consumers
 constexpr size_t kUnixPathMax = 107;  // sockaddr_un::sun_path and its terminator
 
 struct HostPort {
@@ -58,7 +60,7 @@ class Contradictions {
     check_providers();
     check_rule_names();
     check_admin();
-    if (config_.sinks.size() > 1) mistake("{}: only one [[sink]] is supported", file());
+    check_sinks();
   }
 
  private:
@@ -201,6 +203,46 @@ class Contradictions {
     }
   }
 
+  void check_sinks() {
+    if (config_.sinks.empty()) mistake("{}: there is no sink; add a [[sink]]", file());
+    if (config_.sinks.size() > kSinksMax) mistake("{}: there are more than {} sinks", file(), kSinksMax);
+    std::set<std::string> names;
+    std::set<std::string> paths;
+    bool sqlite = false;
+    for (const SinkConfig& sink : config_.sinks) {
+      const std::string at = fmt::format("{}: sink \"{}\"", where(sink.place), sink_name(sink));
+      const std::string_view wanted = sink.name.empty() ? "" : expect_sink_name(sink.name);
+      if (!wanted.empty()) mistake("{}: name must be {}", at, wanted);
+      const bool taken = !names.insert(sink_name(sink)).second;
+      if (taken) mistake("{}: the name is taken by another sink; give each a name of its own", at);
+      if (sink.kind == SinkKind::sqlite && std::exchange(sqlite, true)) {
+        mistake("{}: there may be only one sink of kind sqlite", at);
+      }
+      if (sink.kind == SinkKind::jsonl && sink.path.empty()) {
+        mistake("{}: kind = \"jsonl\" needs a path: a file, or \"-\" for standard output", at);
+      } else if (!sink.path.empty() && !paths.insert(sink.path).second) {
+        mistake("{}: path \"{}\" is taken by another sink", at, sink.path);
+      }
+      check_sink_keys(sink, at);
+    }
+  }
+
+  // Keys that the kind does not have.
+  void check_sink_keys(const SinkConfig& sink, const std::string& at) {
+    const SinkConfig usual;
+    const auto only = [&](SinkKind kind, bool is_set, std::string_view key) {
+      if (sink.kind != kind && is_set) mistake("{}: {} is only used with kind = \"{}\"", at, key, text(kind));
+    };
+    only(SinkKind::jsonl, sink.rotate_size != usual.rotate_size, "rotate_size");
+    only(SinkKind::jsonl, sink.keep != usual.keep, "keep");
+    only(SinkKind::postgres, !sink.dsn_file.empty(), "dsn_file");
+    only(SinkKind::postgres, !sink.service.empty(), "service");
+    only(SinkKind::postgres, sink.managed != usual.managed, "managed");
+    if (sink.kind != SinkKind::postgres) return;
+    if (!sink.path.empty()) mistake("{}: path is not used with kind = \"postgres\"", at);
+    if (!sink.dsn_file.empty() && !sink.service.empty()) mistake("{}: has both dsn_file and service; keep one", at);
+  }
+
   const Config& config_;
   std::vector<std::string>& mistakes_;
 };
@@ -223,6 +265,12 @@ std::string_view expect_listener_name(std::string_view text) {
   const bool good = !text.empty() && text.size() <= 64 &&
                     std::ranges::all_of(text, [](char c) { return is_word(c) || c == '-' || c == '_' || c == '.'; });
   return good ? "" : "letters, digits and - _ . only, at most 64";
+}
+
+std::string_view expect_sink_name(std::string_view text) {
+  return expect_listener_name(text).empty() && text.size() <= 31 && text.front() != '.'
+             ? ""
+             : "letters, digits and - _ . only, at most 31";
 }
 
 std::string_view expect_address(std::string_view text) {

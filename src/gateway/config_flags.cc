@@ -137,8 +137,14 @@ Result<> set_option(Config& config, std::string_view key, std::string_view value
     return store_named(rule_options(), config.rules, named, make, below("rule."), value, place);
   }
   if (key.starts_with("sink.")) {
-    const auto make = [](std::string_view kind) { return SinkConfig{.kind = std::string(kind), .path = {}}; };
-    const auto named = [](const SinkConfig& item) -> std::string_view { return item.kind; };
+    const auto make = [&](std::string_view name) {
+      SinkConfig made;
+      made.name = name;
+      made.kind = sink_kind(name).value_or(SinkKind::sqlite);
+      made.place = flag_place(place);
+      return made;
+    };
+    const auto named = [](const SinkConfig& item) { return sink_name(item); };
     return store_named(sink_options(), config.sinks, named, make, below("sink."), value, place);
   }
   const Option<Config>* option = find_option(config_options(), key);

@@ -223,6 +223,7 @@ class Reader {
 
   SinkConfig sink(const toml::table& table) {
     SinkConfig result;
+    result.place = place(line_of(table));
     walk(table, "sink.", "", sink_options(), result);
     return result;
   }

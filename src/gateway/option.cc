@@ -27,6 +27,8 @@ constexpr Word<ProviderType> kProviderTypes[] = {
     {"anthropic", ProviderType::anthropic}, {"openai", ProviderType::openai}, {"copilot", ProviderType::copilot}};
 constexpr Word<SandboxMode> kSandboxModes[] = {
     {"off", SandboxMode::off}, {"on", SandboxMode::on}, {"required", SandboxMode::required}};
+constexpr Word<SinkKind> kSinkKinds[] = {
+    {"sqlite", SinkKind::sqlite}, {"jsonl", SinkKind::jsonl}, {"postgres", SinkKind::postgres}};
 constexpr Word<Recording> kRecordings[] = {
     {"full", Recording::full}, {"length", Recording::length}, {"off", Recording::off}};
 
@@ -155,6 +157,7 @@ struct Storer {
   Result<> operator()(AuthorizerKind* field) const { return word(field, kAuthorizerKinds); }
   Result<> operator()(ProviderType* field) const { return word(field, kProviderTypes); }
   Result<> operator()(SandboxMode* field) const { return word(field, kSandboxModes); }
+  Result<> operator()(SinkKind* field) const { return word(field, kSinkKinds); }
   Result<> operator()(Recording* field) const { return word(field, kRecordings); }
   Result<> operator()(std::optional<Recording>* field) const { return word(field, kRecordings); }
 
@@ -180,6 +183,15 @@ struct Storer {
 };
 
 }  // namespace
+
+std::string_view text(SinkKind kind) {
+  return std::ranges::find(kSinkKinds, kind, &Word<SinkKind>::value)->word;
+}
+
+std::optional<SinkKind> sink_kind(std::string_view word) {
+  const auto* found = std::ranges::find(kSinkKinds, word, &Word<SinkKind>::word);
+  return found != std::end(kSinkKinds) ? std::optional(found->value) : std::nullopt;
+}
 
 Result<> store(const Slot& slot, const Written& written, Unit unit, uint64_t min, uint64_t max, Expect expect,
                bool secret) {

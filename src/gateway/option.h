@@ -20,8 +20,8 @@ using Pairs = std::vector<std::pair<std::string, std::string>>;
 
 // Where a value goes; the type of the field decides how the text is read.
 using Slot = std::variant<std::string*, std::vector<std::string>*, std::vector<uint32_t>*, Pairs*, bool*, uint32_t*,
-                          uint64_t*, LogFormat*, LogLevel*, AuthorizerKind*, ProviderType*, SandboxMode*, Recording*,
-                          std::optional<Recording>*>;
+                          uint64_t*, LogFormat*, LogLevel*, AuthorizerKind*, ProviderType*, SandboxMode*, SinkKind*,
+                          Recording*, std::optional<Recording>*>;
 
 // How a uint64_t is written: "64KiB", "30s" or "20/s". The other types need no unit.
 enum class Unit : uint8_t { none, bytes, time, rate };
@@ -82,6 +82,7 @@ std::vector<std::string_view> option_keys(std::span<const Option<T>> options) {
 
 // A provider of one of the default names, or an empty one of that name.
 ProviderConfig provider_named(std::string_view name);
+std::optional<SinkKind> sink_kind(std::string_view word);
 // What a provider without a base_url gets.
 std::string_view default_base_url(std::string_view name, ProviderType type);
 
@@ -94,6 +95,7 @@ bool is_secret_header(std::string_view name);
 // Checks of single texts.
 std::string_view expect_provider_name(std::string_view text);
 std::string_view expect_listener_name(std::string_view text);
+std::string_view expect_sink_name(std::string_view text);
 std::string_view expect_address(std::string_view text);
 std::string_view expect_variable_name(std::string_view text);
 std::string_view expect_credential_name(std::string_view text);

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <iterator>
@@ -46,49 +45,11 @@ std::string_view advice(int code) {
 std::unexpected<DatabaseError> error_of(sqlite3* handle, int result, const std::string& path) {
   const int code = result & 0xFF;
   const char* const text = handle != nullptr ? sqlite3_errmsg(handle) : sqlite3_errstr(result);
-  return std::unexpected(DatabaseError{code, fmt::format("{}: {}{}", path, text, advice(code)), false});
-}
-
-template <size_t size>
-bool is_ascii(const char* bytes) {
-  std::array<uint64_t, size / 8> words;
-  std::memcpy(words.data(), bytes, size);
-  uint64_t all = 0;
-  for (const uint64_t word : words) all |= word;
-  return (all & 0x8080808080808080) == 0;
+  return std::unexpected(DatabaseError{code, fmt::format("{}: {}{}", path, text, advice(code)), false,
+                                       code == SQLITE_BUSY || code == SQLITE_LOCKED});
 }
 
 }  // namespace
-
-bool is_valid_utf8(std::string_view text) {
-  size_t at = 0;
-  while (at < text.size()) {
-    // Nearly all texts are ASCII: many bytes at a time.
-    if (text.size() - at >= 64 && is_ascii<64>(text.data() + at)) {
-      at += 64;
-      continue;
-    }
-    if (text.size() - at >= 8 && is_ascii<8>(text.data() + at)) {
-      at += 8;
-      continue;
-    }
-    const size_t size = code_point_size(text.substr(at));
-    if (size == 0) return false;
-    at += size;
-  }
-  return true;
-}
-
-std::string replace_invalid_utf8(std::string_view text) {
-  std::string out;
-  out.reserve(text.size() + 16);
-  while (!text.empty()) {
-    const size_t size = code_point_size(text);
-    out += size == 0 ? std::string_view("\xEF\xBF\xBD") : text.substr(0, size);
-    text.remove_prefix(size == 0 ? 1 : size);
-  }
-  return out;
-}
 
 Statement::Statement(Statement&& other) noexcept
     : statement_(std::exchange(other.statement_, nullptr)), path_(other.path_) {}
@@ -171,7 +132,7 @@ DbResult<std::unique_ptr<Database>> Database::open(const Options& options) {
   std::unique_ptr<Database> database(new Database(options.path, handle));
   if (result != SQLITE_OK) return error_of(handle, result, options.path);
   if (auto configured = database->configure(options); !configured) return std::unexpected(configured.error());
-  if (auto migrated = database->migrate(); !migrated) return std::unexpected(migrated.error());
+  if (auto migrated = database->migrate(options.migrations); !migrated) return std::unexpected(migrated.error());
   return database;
 }
 
@@ -190,8 +151,9 @@ DbResult<> Database::configure(const Options& options) {
   return execute(pragmas.c_str());
 }
 
-DbResult<> Database::migrate() {
-  constexpr auto newest = static_cast<int64_t>(std::size(kMigrations));
+DbResult<> Database::migrate(std::span<const char* const> migrations) {
+  if (migrations.empty()) migrations = kMigrations;
+  const auto newest = static_cast<int64_t>(migrations.size());
   auto version = query_integer("PRAGMA user_version");
   if (!version) return std::unexpected(version.error());
   if (*version == newest) return {};
@@ -204,10 +166,10 @@ DbResult<> Database::migrate() {
         fmt::format("{}: its schema has version {}, this weir knows {}: it was made by a newer weir, or is another "
                     "program's; run the newer one, or name another data_dir",
                     path_, *version, newest),
-        true});
+        true, false});
   }
   for (; *version < newest; ++*version) {
-    if (auto migrated = execute(kMigrations[*version]); !migrated) return migrated;
+    if (auto migrated = execute(migrations[static_cast<size_t>(*version)]); !migrated) return migrated;
   }
   if (auto set = execute(fmt::format("PRAGMA user_version={}", newest).c_str()); !set) return set;
   return execute("COMMIT");

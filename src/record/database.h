@@ -4,20 +4,18 @@
 #include <sqlite3.h>
 
 #include <cstdint>
-#include <expected>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
+#include "record/sink.h"
+
 namespace weir::record {
 
-struct DatabaseError {
-  int code = SQLITE_ERROR;  // SQLite's primary result code
-  std::string message;      // a whole sentence that names the file
-  bool permanent = false;   // trying again cannot help: the schema is newer than this program
-};
+using DatabaseError = SinkError;  // the code is SQLite's primary one
 template <class T = void>
-using DbResult = std::expected<T, DatabaseError>;
+using DbResult = SinkResult<T>;
 
 class Statement {
  public:
@@ -57,6 +55,7 @@ class Database {
     bool durable_commits = false;  // synchronous=FULL: a commit survives a power cut
     int cache_kib = 2048;
     int checkpoint_pages = 250;
+    std::span<const char* const> migrations{};  // default: weir.db's (schema.h)
   };
 
   // Opens, or creates (0600) the file, and brings its schema up to date. Statements must not outlive the database.
@@ -80,14 +79,10 @@ class Database {
  private:
   Database(std::string path, sqlite3* handle) : path_(std::move(path)), handle_(handle) {}
   DbResult<> configure(const Options& options);
-  DbResult<> migrate();
+  DbResult<> migrate(std::span<const char* const> migrations);
 
   std::string path_;
   sqlite3* handle_;
 };
-
-// `text` with U+FFFD for each byte that is not UTF-8.
-std::string replace_invalid_utf8(std::string_view text);
-bool is_valid_utf8(std::string_view text);
 
 }  // namespace weir::record

@@ -79,7 +79,8 @@ Journal::~Journal() {
   ::close(descriptor_);
 }
 
-Result<std::unique_ptr<Journal>> Journal::create(const std::string& path, uint64_t size, uint32_t worker_index) {
+Result<std::unique_ptr<Journal>> Journal::create(const std::string& path, uint64_t size, uint32_t worker_index,
+                                                 const JournalLabel& label) {
   if (!std::has_single_bit(size) || size < kRingSizeMin || size > kRingSizeMax) {
     return fail("the size of a journal must be a power of two from 1MiB to 64GiB (was {} bytes)", size);
   }
@@ -92,12 +93,12 @@ Result<std::unique_ptr<Journal>> Journal::create(const std::string& path, uint64
     return std::unexpected(mapping.error());
   }
   std::unique_ptr<Journal> journal(new Journal(path, size, *mapping, *descriptor));
-  if (auto formatted = journal->format(worker_index); !formatted) return std::unexpected(formatted.error());
+  if (auto formatted = journal->format(worker_index, label); !formatted) return std::unexpected(formatted.error());
   if (rename(building.c_str(), path.c_str()) != 0) return fail("cannot name the journal {}: {}", path, reason(errno));
   return journal;
 }
 
-Result<> Journal::format(uint32_t worker_index) {
+Result<> Journal::format(uint32_t worker_index, const JournalLabel& label) {
   // MAP_POPULATE would map pages of a shared file for reading only; the first store into each would still be a fault.
   volatile char* const touched = mapping_;
   for (size_t offset = 0; offset < mapping_size(size_); offset += kPageSize) touched[offset] = 0;
@@ -110,15 +111,29 @@ Result<> Journal::format(uint32_t worker_index) {
   header.byte_order = kByteOrderMark;
   header.ring_size = size_;
   header.header_size = kHeaderSize;
-  header.worker_index = worker_index;
+  header.worker_index = worker_index_ = worker_index;
+  header.run = label.run;
   header.journal_id = id_;
   header.created_at = unix_us();
   read_boot_id(header.boot_id);
   header.pid = static_cast<uint32_t>(getpid());
   header.checksum = header_checksum(header);
+  consumers().format(label.consumers);
   std::memcpy(mapping_, &header, sizeof header);
   std::memcpy(mapping_ + kHeaderCopyOffset, &header, sizeof header);
   return {};
+}
+
+uint64_t Journal::slowest() const {
+  const ConsumerPage page = consumers();
+  uint64_t least = head();
+  for (size_t i = 0; i < page.count(); ++i) least = std::min(least, page.position(i));
+  return least;
+}
+
+JournalPort Journal::port(size_t consumer_index) const {
+  const auto* head = reinterpret_cast<const uint64_t*>(mapping_ + kHeadOffset);
+  return {path_, id_, worker_index_, view(), head, consumers(), consumer_index};
 }
 
 void Journal::prefault(uint64_t from, uint64_t size) {

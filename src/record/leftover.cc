@@ -41,8 +41,10 @@ Result<uint64_t> read_at(int descriptor, char* to, uint64_t size, uint64_t offse
 }
 
 bool is_sound(const FileHeader& header) {
-  return header.version == kFormatVersion && header.header_size == kHeaderSize &&
-         std::has_single_bit(header.ring_size) && header.ring_size >= kRingSizeMin && header.ring_size <= kRingSizeMax;
+  const bool known = (header.version == kFormatVersion && header.header_size == kHeaderSize) ||
+                     (header.version == 1 && header.header_size == kHeaderSizeV1);
+  return known && std::has_single_bit(header.ring_size) && header.ring_size >= kRingSizeMin &&
+         header.ring_size <= kRingSizeMax;
 }
 
 }  // namespace
@@ -69,13 +71,14 @@ Result<> Leftover::read_file(int descriptor) {
     return fail("{} is not a file: move it out of the journal's folder", path_);
   }
   file_size_ = static_cast<uint64_t>(status.st_size);
-  std::array<char, kHeaderSize> page{};
+  alignas(uint64_t) std::array<char, kHeaderSize> page{};
   if (auto read = read_at(descriptor, page.data(), page.size(), 0, path_); !read) {
     return std::unexpected(read.error());
   }
   if (auto read = read_header({page.data(), page.size()}); !read) return read;
   if (!is_journal()) return {};
   if (auto read = read_positions(descriptor); !read) return read;
+  read_consumers(page.data() + kConsumersOffset);
   return read_ring(descriptor);
 }
 
@@ -105,7 +108,7 @@ Result<> Leftover::read_header(std::string_view page) {
     damage_.push_back({0, file_size_, std::string(what)});
     return {};
   }
-  const uint64_t whole_size = kHeaderSize + header.ring_size;
+  const uint64_t whole_size = header.header_size + header.ring_size;
   if (file_size_ < whole_size) damage_.push_back({file_size_, whole_size - file_size_, "the file is cut short"});
   if (file_size_ > whole_size) {
     damage_.push_back({whole_size, file_size_ - whole_size, "what follows the ring is no part of a journal"});
@@ -129,6 +132,39 @@ Result<> Leftover::read_positions(int descriptor) {
   return fail("the journal {} changes too fast to be read", path_);
 }
 
+void Leftover::read_consumers(char* page_bytes) {
+  if (header_->version == 1) {
+    consumers_known_ = true;
+    consumers_.emplace_back("sqlite", tail_);
+    return;
+  }
+  const ConsumerPage page(page_bytes);
+  has_consumer_page_ = consumers_known_ = file_size_ >= kHeaderSize && page.sound();
+  if (!consumers_known_) {
+    // Better twice asked for than lost: every sink that there is goes on where the slowest was.
+    damage_.push_back({kConsumersOffset, kConsumerPageSize, "the list of consumers is damaged"});
+    return;
+  }
+  for (size_t i = 0; i < page.count(); ++i) consumers_.emplace_back(page.name(i), page.position(i));
+}
+
+std::optional<uint64_t> Leftover::position_of(std::string_view consumer) const {
+  const uint64_t least = positions_possible() ? tail_ : 0;
+  if (!consumers_known_) return least;
+  for (const auto& [name, position] : consumers_) {
+    if (name != consumer) continue;
+    if (position == kConsumed) return kConsumed;
+    const bool possible = positions_possible() && position >= tail_ && position <= head_;
+    return possible ? position : least;
+  }
+  return std::nullopt;
+}
+
+uint64_t Leftover::end() const {
+  const uint64_t least = positions_possible() ? head_ : 0;
+  return positions_.empty() ? least : std::max(least, record(positions_.back()).end);
+}
+
 Result<> Leftover::read_ring(int descriptor) {
   const uint64_t size = header_->ring_size;
   memory_size_ = size + kRecordSizeMax;
@@ -137,7 +173,7 @@ Result<> Leftover::read_ring(int descriptor) {
       mmap(nullptr, memory_size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) return fail("no memory to read the journal {} ({} bytes)", path_, memory_size_);
   ring_ = static_cast<char*>(memory);
-  auto read = read_at(descriptor, ring_, size, kHeaderSize, path_);
+  auto read = read_at(descriptor, ring_, size, header_->header_size, path_);
   if (!read) return std::unexpected(read.error());
   present_ = *read;
   // A record may wrap: behind the ring its front once more, as in the live mapping.
@@ -248,7 +284,7 @@ uint64_t Leftover::find_record(uint64_t position, uint64_t limit) const {
 }
 
 void Leftover::add_damage(uint64_t from, uint64_t to, std::string what) {
-  damage_.push_back({kHeaderSize + (from & (header_->ring_size - 1)), to - from, std::move(what)});
+  damage_.push_back({header_->header_size + (from & (header_->ring_size - 1)), to - from, std::move(what)});
 }
 
 RecordRef Leftover::record(uint64_t position) const {

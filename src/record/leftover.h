@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -51,7 +52,16 @@ class Leftover {
   // REQUIRES: a position of positions().
   RecordRef record(uint64_t position) const;
 
-  // For dumps: where the file said that its records are.
+  // Where a consumer of that name is to go on, at the least; kConsumed if it is through with the file. Nothing if the
+  // journal was not written for it. (As the file was when it was loaded: a live consumer moves on.)
+  std::optional<uint64_t> position_of(std::string_view consumer) const;
+  // Whether the file has a page of consumers, to be written to.
+  bool has_consumer_page() const { return has_consumer_page_; }
+  // The position behind its last record.
+  uint64_t end() const;
+
+  // For dumps: each consumer's name and position, and where the file said that its records are.
+  const std::vector<std::pair<std::string, uint64_t>>& consumers() const { return consumers_; }
   uint64_t head() const { return head_; }
   uint64_t tail() const { return tail_; }
   bool positions_possible() const;
@@ -61,6 +71,7 @@ class Leftover {
   Result<> read_file(int descriptor);
   Result<> read_header(std::string_view page);
   Result<> read_positions(int descriptor);
+  void read_consumers(char* page);
   Result<> read_ring(int descriptor);
   void scan(Scope scope);
   void scan_range(uint64_t from, uint64_t to);
@@ -80,6 +91,9 @@ class Leftover {
   std::optional<FileHeader> header_;
   uint64_t head_ = 0;
   uint64_t tail_ = 0;
+  bool has_consumer_page_ = false;
+  bool consumers_known_ = false;
+  std::vector<std::pair<std::string, uint64_t>> consumers_;
   uint64_t head_after_ = 0;  // when the ring had been read: only a live journal's differs
   std::vector<uint64_t> positions_;
   std::vector<Damage> damage_;

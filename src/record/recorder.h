@@ -1,13 +1,15 @@
-// The recorder: one thread that drains every worker's journal in batches into the database, with the positions in the
-// same transaction, so that each record arrives exactly once. It looks every 20 ms (a wake-up would cost the workers a
-// system call), so a record is in the database within about 50 ms.
+// The recorder: brings every worker's journal to the sinks that are configured. Each sink of this process (SQLite,
+// jsonl) has a thread of its own that drains the journals in batches (consumer.h), so that one that is slow or away
+// holds up no other. A sink outside (weir-sink, for PostgreSQL) reads the journals' files by itself. One more thread,
+// the keeper, gives the space that the slowest sink is done with back to the workers, writes the journals to the disk
+// by interval, and removes what earlier processes left when every sink has it. All look every 20 ms (a wake-up would
+// cost the workers a system call), so a record is in a sink within about 50 ms.
 //
 // At start it recovers: what earlier processes left in the journals' folder is delivered, then what they left running
-// is closed as `interrupted`. What cannot be read is told with its place, and the file is kept as *.bad-<time>. If the
-// database is away, all this waits for it, in this order, before the first new record; the journals fill meanwhile.
+// is closed as `interrupted`. What cannot be read is told with its place, and the file is kept as *.bad-<time>. If a
+// sink is away, all this waits for it, in this order, before its first new record; the journals fill meanwhile.
 //
-// The database being slow, locked, full or absent is logged once per state change and retried with growing pauses (up
-// to 1 s).
+// A sink that is added begins with the journals that are made after it was configured.
 #pragma once
 
 #include <cstddef>
@@ -25,17 +27,27 @@
 
 namespace weir::record {
 
+struct SinkSpec {
+  enum class Kind : uint8_t { sqlite, jsonl, outside };
+  Kind kind = Kind::sqlite;
+  std::string name = "sqlite";         // at most kConsumerNameMax bytes; unique
+  std::string path{};                  // sqlite: the database; jsonl: the file, "-" for standard output
+  std::string state_path{};            // jsonl: where it keeps its position and what is running
+  uint64_t rotate_size = 64ull << 20;  // jsonl
+  uint32_t keep = 5;                   // jsonl: rotated files
+};
+
 struct RecorderOptions {
   std::string journal_directory;
   uint64_t journal_size = 64ull << 20;
   uint32_t worker_count = 1;
-  std::string database_path;
+  std::vector<SinkSpec> sinks;
   std::string node;
   uint64_t sync_interval_ns = 0;  // msync by interval; 0: never
 };
 
-// Called on the recorder's thread after the commit, for each interception that ended in the batch (`weir demo` prints a
-// line).
+// Called on a thread of the recorder after the commit, for each interception that ended in the batch (`weir demo`
+// prints a line). Needs a sink of kind sqlite.
 using OnEnded = std::function<void(const InterceptionRow& row)>;
 
 // What the database was doing at the recorder's last attempt.
@@ -45,22 +57,23 @@ std::string_view text(DatabaseState state);  // "read_only"
 
 class Recorder {
  public:
-  // Takes the journals' folder, makes the journals, recovers if the database is there, starts the thread. Journals of
+  // Takes the journals' folder, makes the journals, recovers if the sinks are there, starts the threads. Journals of
   // more workers than now (a smaller --workers) are drained too. Errors: a folder held by a live weir (named by its
-  // pid), a journal or database written by a newer weir, no room on the disk. `logger` may be null.
-  static Result<std::unique_ptr<Recorder>> start(const RecorderOptions& options, std::unique_ptr<Logger> logger);
+  // pid), a journal or database written by a newer weir, no room on the disk. `log` may be null, else it outlives the
+  // recorder.
+  static Result<std::unique_ptr<Recorder>> start(const RecorderOptions& options, LogSink* log);
   ~Recorder();  // stop()
   Recorder(const Recorder&) = delete;
   Recorder& operator=(const Recorder&) = delete;
 
-  // Outlives the thread; one JournalWriter each.
+  // Outlives the threads; one JournalWriter each.
   Journal& journal(uint32_t worker_index);
   // For metrics; any thread.
   DatabaseState database_state() const;
   uint64_t delivered_count() const;     // records of this run's journals that are in the database
   void set_on_ended(OnEnded on_ended);  // any thread; an empty function unsets
 
-  // Drains what is there (bounded by `deadline_ns` from now), then joins the thread. True if nothing is left in the
+  // Drains what is there (bounded by `deadline_ns` from now), then joins the threads. True if nothing is left in the
   // journals. The workers have stopped, their backlogs placed.
   bool stop(uint64_t deadline_ns);
 

@@ -309,24 +309,24 @@ DbResult<> SqliteSink::commit(std::span<const JournalPosition> positions) {
   return {};
 }
 
-DbResult<int64_t> SqliteSink::close_interrupted(std::span<const uint64_t> journal_ids, int64_t now_us) {
+DbResult<int64_t> SqliteSink::close_interrupted(const Recovery& recovery) {
   const std::string sql = fmt::format(
       "UPDATE interceptions SET ended_at = max(started_at, ?1), outcome = 'interrupted', error_type = '' "
       "WHERE ended_at IS NULL AND (node = ?2 OR node IN "
       "(SELECT node FROM journal_positions WHERE journal_id IN ({})))",
-      quoted_list(journal_ids));
+      quoted_list(recovery.dead_ids));
   auto statement = database_->prepare(sql);
   if (!statement) return std::unexpected(std::move(statement.error()));
-  statement->bind(1, now_us);
+  statement->bind(1, recovery.now_us);
   statement->bind(2, options_.node);
   auto run = statement->run();
   if (!run) return std::unexpected(std::move(run.error()));
   return database_->changes();
 }
 
-DbResult<> SqliteSink::forget_positions(std::span<const uint64_t> journal_ids) {
+DbResult<> SqliteSink::forget_positions(const Recovery& recovery) {
   return database_->execute(
-      fmt::format("DELETE FROM journal_positions WHERE journal_id IN ({})", quoted_list(journal_ids)).c_str());
+      fmt::format("DELETE FROM journal_positions WHERE journal_id IN ({})", quoted_list(recovery.dead_ids)).c_str());
 }
 
 void SqliteSink::checkpoint() {

@@ -17,58 +17,41 @@
 
 #include "record/codec.h"
 #include "record/database.h"
+#include "record/sink.h"
 #include "record/store.h"
 
 namespace weir::record {
 
-struct JournalPosition {
-  uint64_t journal_id;
-  uint32_t worker_index;
-  uint64_t position;
-};
-
-class SqliteSink {
+class SqliteSink final : public Sink {
  public:
   struct Options {
     std::string path;
     std::string node;
     bool durable_commits = false;
   };
-  // What cannot be a row, counted since the start: each is told in the log, none stops the rest.
-  struct Oddities {
-    uint64_t unknown_ends = 0;  // their start is not in the database, or has ended already
-    uint64_t repeated_starts = 0;
-    uint64_t refused_rows = 0;  // a constraint or a limit of the database
-    bool operator==(const Oddities&) const = default;
-  };
 
   explicit SqliteSink(Options options) : options_(std::move(options)) {}
 
-  // Connects if there is no connection, or if the file at the path is another one now. True: it is a new connection,
-  // and positions must be asked for again.
-  DbResult<bool> connect();
-  void disconnect();
-  DbResult<std::optional<uint64_t>> position(uint64_t journal_id);
-
-  DbResult<> begin();
-  // Borrows the event's texts until commit() or rollback().
-  DbResult<> apply(const Event& event);
-  DbResult<> commit(std::span<const JournalPosition> positions);
-  void rollback();
-
-  // For recovery: ends as `interrupted` what is running, which is nothing of this process yet. Of this node, and of the
-  // nodes by whose names earlier runs on these journals went. Returns how many there were.
-  DbResult<int64_t> close_interrupted(std::span<const uint64_t> journal_ids, int64_t now_us);
-  DbResult<> forget_positions(std::span<const uint64_t> journal_ids);
-  // Commits so far are on the disk after this.
-  void checkpoint();
+  std::string_view noun() const override { return "the database"; }
+  // Connects anew also if the file at the path is another one now.
+  SinkResult<bool> connect() override;
+  void disconnect() override;
+  SinkResult<std::optional<uint64_t>> position(uint64_t journal_id) override;
+  SinkResult<> begin() override;
+  SinkResult<> apply(const Event& event) override;
+  SinkResult<> commit(std::span<const JournalPosition> positions) override;
+  void rollback() override;
+  // Of this node, and of the nodes by whose names earlier runs on these journals went.
+  SinkResult<int64_t> close_interrupted(const Recovery& recovery) override;
+  SinkResult<> forget_positions(const Recovery& recovery) override;
+  void checkpoint() override;
+  const SinkOddities& oddities() const override { return oddities_; }
 
   // Interceptions that ended in the last committed batch; collected only if asked for.
   void collect_ended(bool collect) { collect_ended_ = collect; }
   std::span<const Uuid> ended() const { return ended_; }
   DbResult<std::optional<InterceptionRow>> row(const Uuid& id);
 
-  const Oddities& oddities() const { return oddities_; }
   const std::string& path() const { return options_.path; }
 
  private:
@@ -98,8 +81,8 @@ class SqliteSink {
   std::unordered_map<Uuid, size_t, UuidHash> started_index_;
   bool collect_ended_ = false;
   std::vector<Uuid> ended_;
-  Oddities oddities_;
-  Oddities batch_oddities_;
+  SinkOddities oddities_;
+  SinkOddities batch_oddities_;
   std::array<char, kUuidTextSize> id_text_{};
 };
 

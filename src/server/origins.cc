@@ -1,10 +1,21 @@
 #include "server/origins.h"
 
 #include <algorithm>
+#include <tuple>
 
 namespace weir::server {
 
 namespace {
+
+bool same_sinks(const gateway::Config& one, const gateway::Config& other) {
+  return std::ranges::equal(one.sinks, other.sinks, [](const gateway::SinkConfig& a, const gateway::SinkConfig& b) {
+    const auto parts = [](const gateway::SinkConfig& sink) {
+      return std::tie(sink.name, sink.kind, sink.path, sink.rotate_size, sink.keep, sink.dsn_file, sink.service,
+                      sink.managed);
+    };
+    return parts(a) == parts(b);
+  });
+}
 
 bool same_sockets(const gateway::Config& a, const gateway::Config& b) {
   return std::ranges::equal(a.listeners, b.listeners, [](const auto& x, const auto& y) {
@@ -69,6 +80,7 @@ std::vector<std::string> parts_that_need_a_restart(const gateway::Config& old_co
   check(old_config.journal.size == new_config.journal.size && old_config.journal.sync == new_config.journal.sync,
         "journal");
   check(old_config.admin.address == new_config.admin.address, "admin");
+  check(same_sinks(old_config, new_config), "sink");
   check(old_config.log_format == new_config.log_format, "log_format");
   check(old_config.log_level == new_config.log_level, "log_level");
   check(old_config.dns_ttl_ns == new_config.dns_ttl_ns, "dns_ttl");
@@ -91,6 +103,7 @@ void keep_parts_that_need_a_restart(const gateway::Config& old_config, gateway::
   new_config.limits.connections = old_config.limits.connections;
   new_config.journal = old_config.journal;
   new_config.admin = old_config.admin;
+  new_config.sinks = old_config.sinks;
   new_config.log_format = old_config.log_format;
   new_config.log_level = old_config.log_level;
   new_config.dns_ttl_ns = old_config.dns_ttl_ns;

@@ -104,20 +104,24 @@ FileRights files_of(const gateway::Config& config) {
   if (kInstrumented) rights.read.emplace_back("/proc");  // a sanitizer reads the process's maps when it reports
   rights.write.push_back(config.data_dir);
   for (const gateway::SinkConfig& sink : config.sinks) {
-    if (!sink.path.empty()) rights.write.push_back(database_folder(sink.path));
+    if (!sink.path.empty() && sink.path != "-") rights.write.push_back(database_folder(sink.path));
   }
   const char* manager = std::getenv("NOTIFY_SOCKET");  // NOLINT(concurrency-mt-unsafe)
   rights.abstract_sockets = manager != nullptr && *manager == '@';
   return rights;
 }
 
+Result<> give_up_rights(const gateway::Config& config) {
+  if (auto become = become_user(config); !become) return become;
+  allow_core_dumps(config.core_dumps);  // again: becoming another user has reset it
+  return config.sandbox == gateway::SandboxMode::off ? Result<>() : give_up_capabilities();
+}
+
 Result<Confinement> confine_process(const gateway::Config& config) {
   Confinement confinement;
   // What is below must exist before Landlock can allow it; who makes it owns it.
-  if (auto become = become_user(config); !become) return std::unexpected(become.error());
-  allow_core_dumps(config.core_dumps);  // again: becoming another user has reset it
+  if (auto given = give_up_rights(config); !given) return std::unexpected(given.error());
   if (config.sandbox == gateway::SandboxMode::off) return confinement;
-  if (auto given = give_up_capabilities(); !given) return std::unexpected(given.error());
   const FileRights rights = files_of(config);
   for (const std::string& folder : rights.write) {
     std::error_code error;

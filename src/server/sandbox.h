@@ -6,9 +6,9 @@
 //   database, journals, threads, rings (restricted in themselves, io/engine.h)
 //   confine_threads()   every thread: seccomp
 //
-// What the kernel lacks is left out and told, or the start fails if the sandbox is required. A program that weir is to
-// start and restart (none yet) has to be started by a child that is forked before confine_process(): afterwards there
-// are neither processes nor programs to be had.
+// What the kernel lacks is left out and told, or the start fails if the sandbox is required. The program that weir
+// starts and restarts (weir-sink) is started by a child that is forked before confine_process() (sink_supervisor.h):
+// afterwards there are neither processes nor programs to be had.
 #pragma once
 
 #include <string>
@@ -32,6 +32,8 @@ struct Confinement {
 // that is replaced is another file to Landlock), the data, and what looking up names and verifying certificates reads.
 FileRights files_of(const gateway::Config& config);
 
+// The user and the capabilities alone: for the supervisor of weir-sink, which has programs to start.
+Result<> give_up_rights(const gateway::Config& config);
 // REQUIRES: no other thread runs.
 Result<Confinement> confine_process(const gateway::Config& config);
 Result<> confine_threads(const gateway::Config& config, Confinement& confinement);

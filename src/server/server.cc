@@ -32,6 +32,7 @@
 #include "server/privileges.h"
 #include "server/resolver.h"
 #include "server/sandbox.h"
+#include "server/sink_supervisor.h"
 
 namespace weir::server {
 
@@ -67,6 +68,35 @@ std::string host_name() {
   return name.data();
 }
 
+std::string node_name(const gateway::Config& config) {
+  return config.node.empty() ? host_name() : config.node;
+}
+
+std::vector<record::SinkSpec> sink_specs(const gateway::Config& config) {
+  using Kind = record::SinkSpec::Kind;
+  std::vector<record::SinkSpec> specs;
+  for (const gateway::SinkConfig& sink : config.sinks) {
+    record::SinkSpec& spec = specs.emplace_back();
+    spec.name = gateway::sink_name(sink);
+    switch (sink.kind) {
+      case gateway::SinkKind::sqlite:
+        spec.path = gateway::database_path(config);
+        break;
+      case gateway::SinkKind::jsonl:
+        spec.kind = Kind::jsonl;
+        spec.path = sink.path;
+        spec.state_path = fmt::format("{}/sink-{}.db", config.data_dir, spec.name);
+        spec.rotate_size = sink.rotate_size;
+        spec.keep = sink.keep;
+        break;
+      case gateway::SinkKind::postgres:
+        spec.kind = Kind::outside;
+        break;
+    }
+  }
+  return specs;
+}
+
 Result<std::shared_ptr<const gateway::TokenTable>> load_tokens(record::Store& store) {
   auto keys = store.list_keys();
   if (!keys) return std::unexpected(keys.error());
@@ -91,6 +121,7 @@ struct Server::Impl {
   std::unique_ptr<Logger> resolver_log;
   std::unique_ptr<record::Store> store;
   std::unique_ptr<record::Recorder> recorder;
+  std::unique_ptr<SinkSupervisor> sink_supervisor;  // null: no program to run
   std::unique_ptr<Resolver> resolver;
   std::unique_ptr<gateway::Limiter> limiter;  // outlives the workers
   OriginList origins;
@@ -160,10 +191,7 @@ Result<> Server::Impl::open_store() {
     return fail("cannot make the data folder {}: {}; choose another with --data-dir", config().data_dir,
                 error.message());
   }
-  std::string path = config().data_dir + "/weir.db";
-  for (const gateway::SinkConfig& sink_config : config().sinks) {
-    if (sink_config.kind == "sqlite" && !sink_config.path.empty()) path = sink_config.path;
-  }
+  const std::string path = gateway::database_path(config());
   auto opened = record::Store::open(path);
   if (!opened) return std::unexpected(opened.error());
   store = std::move(*opened);
@@ -177,12 +205,13 @@ Result<> Server::Impl::open_store() {
   auto started = record::Recorder::start({.journal_directory = config().data_dir + "/journal",
                                           .journal_size = config().journal.size,
                                           .worker_count = worker_count,
-                                          .database_path = path,
-                                          .node = config().node.empty() ? host_name() : config().node,
+                                          .sinks = sink_specs(config()),
+                                          .node = node_name(config()),
                                           .sync_interval_ns = sync_ns},
-                                         sink.make_logger());
+                                         &sink);
   if (!started) return std::unexpected(started.error());
   recorder = std::move(*started);
+  if (sink_supervisor != nullptr) sink_supervisor->begin();
   if (options.on_ended) recorder->set_on_ended(options.on_ended);
   return {};
 }
@@ -258,8 +287,12 @@ Result<> Server::Impl::set_up() {
   // Before any secret is read.
   if (options.confined) allow_core_dumps(config().core_dumps);
   if (auto done = block_signals(); !done) return done;
-  raise_descriptor_limit();
   log = sink.make_logger();
+  // Before the rights are gone that starting programs takes, before there are threads, and before keys are read.
+  auto supervised = SinkSupervisor::fork(config(), node_name(config()), *log);
+  if (!supervised) return std::unexpected(supervised.error());
+  sink_supervisor = std::move(*supervised);
+  raise_descriptor_limit();
   resolver_log = sink.make_logger();
   if (const io::KernelFeatures kernel = io::probe_kernel(); kernel.ring && !kernel.defer_taskrun) {
     log->warn("this kernel has no deferred task work (Linux 6.1 has); weir runs without it, at some cost",
@@ -498,6 +531,7 @@ void Server::Impl::drain(uint64_t timeout_ns) {
   for (std::thread& thread : threads) thread.join();
   threads.clear();
   const bool whole = recorder->stop(5 * kNsPerSecond);
+  if (sink_supervisor != nullptr) sink_supervisor->stop();
   if (!whole) log->warn("records are left in the journal; the next start delivers them", {});
   log->info("stopped", {});
 }
@@ -550,6 +584,7 @@ int Server::run() {
     }
     if ((watched[1].revents & POLLIN) != 0) stopping = true;
     if (!stopping) self.refresh_tokens();
+    if (self.sink_supervisor != nullptr) self.sink_supervisor->look();
   }
   self.draining.store(true, std::memory_order_relaxed);
   if (self.options.on_draining) self.options.on_draining();

@@ -52,7 +52,7 @@ def test_the_records_of_a_running_weir(gateway):
     code, lines, errors = dump("--data-dir", data)
     assert (code, errors) == (0, "")
     head, *found = lines
-    assert (head["version"], head["worker"], head["pid"], head["ring_bytes"]) == (1, 0, gateway.pid, 1 << 20)
+    assert (head["version"], head["worker"], head["pid"], head["ring_bytes"]) == (2, 0, gateway.pid, 1 << 20)
     found = [line for line in found if line["interception_id"] == ident]
     assert [line["kind"] for line in found] == ["start", "user_prompt", "token_usage", "end"]
     assert [line["position"] for line in found] == sorted({line["position"] for line in found})

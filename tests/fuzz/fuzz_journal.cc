@@ -26,16 +26,17 @@ std::vector<uint64_t> read(const std::string& path, size_t file_size, Scope scop
   ASSERT(journal.is_journal() || (journal.positions().empty() && !journal.damage().empty()));
   if (!journal.is_journal()) return {};
   std::vector<std::pair<uint64_t, uint64_t>> taken;  // offsets in the file, of a ring that has not wrapped
+  const uint64_t first = journal.header().header_size;
   uint64_t before = 0;
   for (const uint64_t position : journal.positions()) {
     const RecordRef record = journal.record(position);
     ASSERT(position % kRecordAlignment == 0 && position >= before && record.end > position);
     ASSERT(decode(record.type, record.payload).has_value());
     before = position + 1;
-    if (record.end <= journal.header().ring_size) taken.emplace_back(kHeaderSize + position, kHeaderSize + record.end);
+    if (record.end <= journal.header().ring_size) taken.emplace_back(first + position, first + record.end);
   }
   // The seeds' rings are larger than the seeds: what is not there is always told.
-  ASSERT(file_size >= kHeaderSize + journal.header().ring_size || !journal.damage().empty());
+  ASSERT(file_size >= first + journal.header().ring_size || !journal.damage().empty());
   for (const Damage& damage : journal.damage()) {
     if (!damage.what.starts_with("no whole record")) continue;
     for (const auto& [from, to] : taken) {
@@ -59,12 +60,18 @@ void read_file(const std::string& bytes) {
 }
 
 void put_right(std::string& bytes) {
-  if (bytes.size() < kHeaderSize) return;
+  if (bytes.size() < kHeaderSizeV1) return;
   FileHeader header;
   std::memcpy(&header, bytes.data(), sizeof header);
   header.checksum = header_checksum(header);
   std::memcpy(bytes.data(), &header, sizeof header);
-  for (size_t at = kHeaderSize; at + sizeof(RecordHeader) <= bytes.size();) {
+  if (bytes.size() >= kHeaderSize && header.version == kFormatVersion) {
+    ConsumerTable table;
+    std::memcpy(&table, bytes.data() + kConsumersOffset, sizeof table);
+    table.checksum = consumers_checksum(table);
+    std::memcpy(bytes.data() + kConsumersOffset, &table, sizeof table);
+  }
+  for (size_t at = header.version == 1 ? kHeaderSizeV1 : kHeaderSize; at + sizeof(RecordHeader) <= bytes.size();) {
     RecordHeader record;
     std::memcpy(&record, bytes.data() + at, sizeof record);
     const size_t size = std::max<size_t>(record.words * kRecordAlignment, sizeof record);

@@ -109,14 +109,14 @@ TEST_CASE("faults: a database whose folder is missing at start is found when it 
   const TempFolder folder;
   TestLog log(folder);
   RecorderOptions options = options_of(folder);
-  options.database_path = folder.path() + "/later/weir.db";
+  options.sinks[0].path = folder.path() + "/later/weir.db";
   auto recorder = start_recorder(options, &log);
   JournalWriter writer(recorder->journal(0));
   write_whole(writer, 1);
   CHECK(log.count("check that its folder exists") == 1);
   std::filesystem::create_directory(folder.path() + "/later");
   REQUIRE(eventually([&] { return arrived(recorder->journal(0)); }));
-  Reader reader(options.database_path);
+  Reader reader(options.sinks[0].path);
   CHECK(reader.count("interceptions") == 1);
 }
 

@@ -139,7 +139,7 @@ TEST_CASE("leftover: a foreign file is no journal, and no error") {
 
 TEST_CASE("leftover: a journal of a newer weir, or no file at all, is an error") {
   Left left;
-  left.change_headers([](FileHeader& header) { header.version = 2; });
+  left.change_headers([](FileHeader& header) { header.version = kFormatVersion + 1; });
   std::ofstream(left.path, std::ios::binary | std::ios::trunc) << left.bytes;
   const auto loaded = Leftover::load(left.path);
   REQUIRE_FALSE(loaded.has_value());
@@ -342,7 +342,7 @@ TEST_CASE("recovery: a record of no known kind is told, and its file kept aside"
   auto recorder = start_recorder(options_of(folder), &log);
   CHECK(Reader(folder.database()).count("interceptions") == 1);
   CHECK(folder.journal_files(".bad-").size() == 1);
-  CHECK(log.count("offset=4096") == 1);
+  CHECK(log.count("offset=" + std::to_string(kHeaderSize)) == 1);
 }
 
 TEST_CASE("recovery: a foreign file is set aside and told; a newer journal stops the start") {
@@ -355,7 +355,7 @@ TEST_CASE("recovery: a foreign file is set aside and told; a newer journal stops
   CHECK(log.count("set a file aside") == 1);
   {
     Left left;
-    left.change_headers([](FileHeader& header) { header.version = 2; });
+    left.change_headers([](FileHeader& header) { header.version = kFormatVersion + 1; });
     std::ofstream(folder.journals() + "/worker-1.journal", std::ios::binary) << left.bytes;
   }
   const auto started = Recorder::start(options_of(folder), nullptr);

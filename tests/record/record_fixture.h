@@ -179,7 +179,7 @@ class TestLog {
   TestLog(const TestLog&) = delete;
   TestLog& operator=(const TestLog&) = delete;
 
-  std::unique_ptr<Logger> logger() { return sink_->make_logger(); }
+  LogSink& sink() { return *sink_; }
   std::string text() {
     sink_->flush();
     std::ifstream file(path_);
@@ -203,12 +203,12 @@ inline RecorderOptions options_of(const TempFolder& folder, uint64_t journal_siz
   return {.journal_directory = folder.journals(),
           .journal_size = journal_size,
           .worker_count = 1,
-          .database_path = folder.database(),
+          .sinks = {{.path = folder.database()}},
           .node = "node-a"};
 }
 
 inline std::unique_ptr<Recorder> start_recorder(const RecorderOptions& options, TestLog* log = nullptr) {
-  auto started = Recorder::start(options, log != nullptr ? log->logger() : nullptr);
+  auto started = Recorder::start(options, log != nullptr ? &log->sink() : nullptr);
   REQUIRE_MESSAGE(started.has_value(), (started ? "" : started.error().message));
   return std::move(*started);
 }

@@ -139,7 +139,7 @@ TEST_CASE("sandbox: the folders of what a configuration names may be read, its d
   gateway::ProviderConfig provider;
   provider.key.file = "/run/keys/anthropic";
   config.providers.push_back(provider);
-  config.sinks.push_back({.kind = "sqlite", .path = "/data/records.db"});
+  config.sinks.push_back({.path = "/data/records.db"});
   const FileRights rights = files_of(config);
   for (const char* path : {"/etc/weir", "/srv/tls", "/run/keys", "/key.pem", "/etc/resolv.conf"}) {
     CAPTURE(path);
