@@ -6,7 +6,7 @@ import pytest
 from rig import MESSAGE, ask, bearer, command, configuration, query
 
 ANTHROPIC = "/anthropic/v1/messages"
-HEADER = 4096
+HEADER = 8192
 
 
 @pytest.fixture
@@ -74,12 +74,17 @@ def test_the_records_of_a_running_weir(gateway):
 def test_what_a_killed_weir_had_not_delivered_is_pending(killed):
     path, ids, _ = killed
     data = bytearray(path.read_bytes())
-    data[1152:1160] = bytes(8)  # the tail: as if nothing had reached the database
+    nothing_delivered(data)
     path.write_bytes(data)
     code, lines, _ = dump("--data-dir", path.parent.parent)
     assert code == 0
     assert {line["state"] for line in records(lines)} == {"pending"}
     assert {line["interception_id"] for line in records(lines)} == set(ids)
+
+
+def nothing_delivered(data):
+    data[1152:1160] = bytes(8)  # the tail
+    data[5120:5128] = bytes(8)  # the first consumer's position
 
 
 def flip(data, offset):
@@ -145,7 +150,7 @@ def test_a_start_on_a_damaged_journal_recovers_the_rest_and_keeps_the_file(kille
     path, ids, offset = killed
     data = bytearray(path.read_bytes())
     flip(data, offset)
-    data[1152:1160] = bytes(8)
+    nothing_delivered(data)
     database = path.parent.parent / "weir.db"
     for file in database.parent.glob("weir.db*"):
         file.unlink()  # so that what is there afterwards has come from the journal
