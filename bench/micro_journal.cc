@@ -1,99 +1,62 @@
 // What the record costs, without a socket: appending to the journal (ns for each record, by percentile, at rest and
-// while another thread keeps the disk busy), and draining it into SQLite (exchanges a second of one core).
-//
-//   micro_journal [FOLDER [append|drain]]     FOLDER is on the file system to measure (default: the current one)
-
+// while another thread keeps the disk busy, so that pages of the journal are under write-back), and draining it into
+// SQLite (exchanges a second of one core). In a folder of its own below the current one, whose file system is measured.
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <thread>
-#include <vector>
 
 #include "base/clock.h"
+#include "load/histogram.h"
+#include "micro.h"
 #include "record/journal_file.h"
 #include "record/recorder.h"
+#include "record/sample_events.h"
+#include "record/store.h"
 
 namespace {
 
 using namespace weir;
 using namespace weir::record;
 
-Uuid uuid_of(uint64_t number) {
+// As a UUIDv7: time-ordered in front, random behind, which is what the database's indexes see.
+Uuid time_ordered_uuid(uint64_t number) {
   Uuid id;
   for (size_t i = 0; i < 8; ++i) id.bytes[7 - i] = static_cast<uint8_t>((number / 256) >> (8 * i));
-  // As a UUIDv7: time-ordered in front, random behind.
   uint64_t random = (number + 1) * 0x9E3779B97F4A7C15;
   random ^= random >> 29;
   for (size_t i = 0; i < 8; ++i) id.bytes[8 + i] = static_cast<uint8_t>(random >> (8 * i));
   return id;
 }
 
-Start start_of(uint64_t number) {
-  static const char* const users[] = {"7b0ad5b5-7d4e-4f7c-9c1c-2b8f1f6f7d11", "1c2d5b5a-7d4e-4f7c-9c1c-2b8f1f6f7d12",
-                                      "f00ad5b5-7d4e-4f7c-9c1c-2b8f1f6f7d13", "99aad5b5-7d4e-4f7c-9c1c-2b8f1f6f7d14"};
-  return {.id = uuid_of(number),
-          .started_at = static_cast<int64_t>(1'700'000'000'000'000 + number * 25),
-          .initiator_id = users[number % 4],
-          .username = "ada.lovelace",
-          .api_key_id = "3e1f0c62-9f1e-4a3e-8a55-0c3f5f0b7a10",
-          .provider = "anthropic",
-          .provider_type = "anthropic",
-          .route = "messages",
-          .model = "claude-sonnet-4-20250514",
-          .streaming = true,
-          .client = "Claude Code",
-          .user_agent = "claude-cli/2.0.14 (external, cli)",
-          .session_id = "0b6d7b1e-51f5-4a61-8e0c-b8a1a2f9a111",
-          .auth_mode = "centralized",
-          .source = "public",
-          .request_id = "01890a5d-ac96-774b-bcce-b302099a8057",
-          .credential_kind = "centralized",
-          .credential_hint = "sk-a...efgh",
-          .credential_length = 108,
-          .request_bytes = 50'000};
+// With texts as long as they are in life.
+Start long_start_of(uint64_t number) {
+  static constexpr const char* kUsers[] = {
+      "7b0ad5b5-7d4e-4f7c-9c1c-2b8f1f6f7d11", "1c2d5b5a-7d4e-4f7c-9c1c-2b8f1f6f7d12",
+      "f00ad5b5-7d4e-4f7c-9c1c-2b8f1f6f7d13", "99aad5b5-7d4e-4f7c-9c1c-2b8f1f6f7d14"};
+  Start start = start_of(number, static_cast<int64_t>(1'700'000'000'000'000 + number * 25));
+  start.id = time_ordered_uuid(number);
+  start.initiator_id = kUsers[number % std::size(kUsers)];
+  start.username = "ada.lovelace";
+  start.api_key_id = "3e1f0c62-9f1e-4a3e-8a55-0c3f5f0b7a10";
+  start.model = "claude-sonnet-4-20250514";
+  start.user_agent = "claude-cli/2.0.14 (external, cli)";
+  start.session_id = "0b6d7b1e-51f5-4a61-8e0c-b8a1a2f9a111";
+  start.agent_id = start.parent_agent_id = start.correlating_tool_call_id = {};
+  start.request_id = "01890a5d-ac96-774b-bcce-b302099a8057";
+  return start;
 }
 
-UserPrompt prompt_of(uint64_t number, const std::string& text) {
-  return {.id = uuid_of(number), .prompt = text, .created_at = 1'700'000'000'000'000};
-}
-TokenUsage usage_of(uint64_t number) {
-  return {.id = uuid_of(number),
-          .response_id = "msg_01XFDUDYJgAACzvnptvVoYEL",
-          .input = 12,
-          .output = 345,
-          .cache_read = 20'000,
-          .cache_write = 512,
-          .extra = R"({"cache_write_5m":512})",
-          .created_at = 1'700'000'000'000'000};
-}
-End end_of(uint64_t number) {
-  return {.id = uuid_of(number),
-          .ended_at = 1'700'000'000'000'000,
-          .upstream_status = 200,
-          .upstream_request_id = "req_011CTTqbDLUVFWEvXcXgpvAT",
-          .outcome = Outcome::completed,
-          .attempts = 1,
-          .first_byte_us = 800'000,
-          .response_bytes = 4321};
-}
-
-void print_percentiles(const char* name, std::vector<uint32_t>& samples) {
-  std::ranges::sort(samples);
-  const auto at = [&](double share) {
-    return samples[std::min(samples.size() - 1, static_cast<size_t>(static_cast<double>(samples.size()) * share))];
-  };
-  uint64_t sum = 0;
-  for (const uint32_t sample : samples) sum += sample;
-  std::printf("%-34s mean %6llu  p50 %6u  p99 %6u  p99.9 %6u  p99.99 %7u  max %8u ns\n", name,
-              static_cast<unsigned long long>(sum / samples.size()), at(0.5), at(0.99), at(0.999), at(0.9999),
-              samples.back());
+void print_percentiles(std::string_view name, const load::Histogram& ns) {
+  fmt::print("{:<34} mean {:6.0f}  p50 {:6}  p99 {:6}  p99.9 {:6}  p99.99 {:7}  max {:8} ns\n", name, ns.mean(),
+             ns.percentile(0.5), ns.percentile(0.99), ns.percentile(0.999), ns.percentile(0.9999), ns.max());
 }
 
 // Writes and syncs a file over and over, so that pages of the journal are under writeback too.
@@ -125,42 +88,61 @@ class DiskLoad {
   std::thread thread_;
 };
 
-// Paced as a busy worker would be, so that the ring goes around and the kernel has time to write pages back.
-void measure_append(const std::string& folder, const char* name, bool paced) {
-  auto journal = Journal::create(folder + "/append.journal", 64ull << 20, 0);
-  if (!journal) {
-    std::fprintf(stderr, "%s\n", journal.error().message.c_str());
-    std::exit(1);
+// How many whole records lie between the positions.
+uint64_t count_records(const Journal& journal, uint64_t from, uint64_t to) {
+  uint64_t count = 0;
+  while (from < to) {
+    const auto record = journal.view().record_at(from, to);
+    if (!record) break;
+    from = record->end;
+    ++count;
   }
+  return count;
+}
+
+// Paced as a busy worker would be, so that the ring goes around and the kernel has time to write pages back.
+void measure_append(bench::Micro& micro, const std::string& folder, std::string_view name, bool paced) {
+  if (!micro.wants(name)) return;
+  micro.count_one();
+  auto journal = Journal::create(folder + "/append.journal", (micro.smoke() ? 4ull : 64ull) << 20, 0);
+  micro.check(journal.has_value(), journal ? "" : journal.error().message);
+  if (!journal) return;
   JournalWriter writer(**journal);
   const std::string prompt(430, 'p');  // a record of 500 bytes
-  std::vector<uint32_t> samples;
-  constexpr uint64_t count = 1'000'000;
-  samples.reserve(count);
-  if (!writer.begin(start_of(0))) std::exit(1);
+  const uint64_t count = micro.smoke() ? 20'000 : 500'000;
+  const uint64_t apart_ns = paced && !micro.smoke() ? 10'000 : 0;
+  auto histogram = std::make_unique<load::Histogram>();
+  uint64_t found = 0, looked_from = (*journal)->head();
+  micro.check(writer.begin(start_of(0)), "the start finds room");
   const uint64_t began_ns = monotonic_ns();
   for (uint64_t number = 0; number < count; ++number) {
     if (number % 1024 == 0) {
-      (*journal)->release_to((*journal)->head());
-      (*journal)->prefault((*journal)->head(), 1 << 20);
+      const uint64_t head = (*journal)->head();
+      if (micro.smoke()) found += count_records(**journal, looked_from, head);
+      looked_from = head;
+      (*journal)->release_to(head);
+      (*journal)->prefault(head, 1 << 20);
     }
-    if (paced) {
-      while (monotonic_ns() < began_ns + number * 10'000) {
-      }
+    while (monotonic_ns() < began_ns + number * apart_ns) {
     }
     const uint64_t before_ns = monotonic_ns();
     writer.add(prompt_of(0, prompt));
-    samples.push_back(static_cast<uint32_t>(monotonic_ns() - before_ns));
+    histogram->add(monotonic_ns() - before_ns);
   }
-  print_percentiles(name, samples);
-  if (!paced) {
+  if (micro.smoke()) {
+    found += count_records(**journal, looked_from, (*journal)->head());
+    micro.check(found == count + 1, fmt::format("{}: {} of {} records can be read back", name, found, count + 1));
+  } else {
+    print_percentiles(name, *histogram);
+  }
+  if (!paced && !micro.smoke()) {
     const uint64_t from_ns = monotonic_ns();
     for (uint64_t number = 0; number < count; ++number) {
       if (number % 1024 == 0) (*journal)->release_to((*journal)->head());
       writer.add(prompt_of(0, prompt));
     }
-    std::printf("%-34s %.1f ns each\n", "  without reading the clock",
-                static_cast<double>(monotonic_ns() - from_ns) / count);
+    fmt::print("{:<34} {:.1f} ns each\n", "  without reading the clock",
+               static_cast<double>(monotonic_ns() - from_ns) / static_cast<double>(count));
   }
   std::filesystem::remove(folder + "/append.journal");
 }
@@ -171,56 +153,71 @@ double thread_seconds(clockid_t clock) {
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
 }
 
-void measure_drain(const std::string& parent, uint64_t count, size_t prompt_size) {
+void measure_drain(bench::Micro& micro, const std::string& parent, uint64_t usual_count, size_t prompt_size) {
+  const std::string name = fmt::format("drain, prompts of {} B", prompt_size);
+  if (!micro.wants(name)) return;
+  micro.count_one();
+  const uint64_t count = micro.smoke() ? 500 : usual_count;
   const std::string folder = parent + "/" + std::to_string(prompt_size);
   std::filesystem::create_directory(folder);
   auto recorder = Recorder::start({.journal_directory = folder + "/journal",
-                                   .journal_size = 256ull << 20,
+                                   .journal_size = (micro.smoke() ? 8ull : 256ull) << 20,
                                    .worker_count = 1,
                                    .sinks = {{.path = folder + "/weir.db"}},
                                    .node = "bench"},
                                   nullptr);
-  if (!recorder) {
-    std::fprintf(stderr, "%s\n", recorder.error().message.c_str());
-    std::exit(1);
-  }
+  micro.check(recorder.has_value(), recorder ? "" : recorder.error().message);
+  if (!recorder) return;
   Journal& journal = (*recorder)->journal(0);
   JournalWriter writer(journal);
   const std::string prompt(prompt_size, 'p');
   const double cpu_before = thread_seconds(CLOCK_PROCESS_CPUTIME_ID) - thread_seconds(CLOCK_THREAD_CPUTIME_ID);
   const uint64_t began_ns = monotonic_ns();
   for (uint64_t number = 0; number < count; ++number) {
-    while (!writer.begin(start_of(number))) usleep(1000);
-    writer.add(prompt_of(number, prompt));
-    writer.add(usage_of(number));
-    writer.end(end_of(number));
+    const Start start = long_start_of(number);
+    while (!writer.begin(start)) usleep(1000);
+    UserPrompt user_prompt = prompt_of(number, prompt);
+    TokenUsage usage = usage_of(number);
+    End end = end_of(number, start.started_at + 1'000'000);
+    user_prompt.id = usage.id = end.id = start.id;
+    writer.add(user_prompt);
+    writer.add(usage);
+    writer.end(end);
   }
   while (journal.tail() != journal.head()) usleep(1000);
   const double seconds = static_cast<double>(monotonic_ns() - began_ns) * 1e-9;
   const double cpu = thread_seconds(CLOCK_PROCESS_CPUTIME_ID) - thread_seconds(CLOCK_THREAD_CPUTIME_ID) - cpu_before;
-  std::printf("drain, prompts of %zu B: %.0f exchanges/s (start, prompt, usage, end); recorder's CPU %.2f us each\n",
-              prompt_size, static_cast<double>(count) / seconds, cpu * 1e6 / static_cast<double>(count));
+  if (micro.smoke()) {
+    (*recorder)->stop(kNsPerSecond);
+    auto store = Store::open(folder + "/weir.db");
+    const auto rows =
+        store ? (*store)->log({.limit = static_cast<uint32_t>(count) + 1}) : std::unexpected(store.error());
+    micro.check(rows && rows->size() == count && rows->front().outcome == "completed",
+                fmt::format("{}: each exchange is in the database", name));
+    return;
+  }
+  fmt::print("{}: {:.0f} exchanges/s (start, prompt, usage, end); recorder's CPU {:.2f} us each\n", name,
+             static_cast<double>(count) / seconds, cpu * 1e6 / static_cast<double>(count));
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string folder = std::string(argc > 1 ? argv[1] : ".") + "/micro-journal-XXXXXX";
+  bench::Micro micro(argc, argv);
+  std::string folder = "micro-journal-XXXXXX";
   if (mkdtemp(folder.data()) == nullptr) {
     std::perror(folder.c_str());
     return 1;
   }
-  const std::string_view only = argc > 2 ? argv[2] : "";
-  if (only != "drain" && only != "large") {
-    measure_append(folder, "append 500 B, back to back", false);
-    measure_append(folder, "append 500 B, 100,000/s, disk idle", true);
-    const DiskLoad load(folder);
-    measure_append(folder, "append 500 B, 100,000/s, disk busy", true);
+  measure_append(micro, folder, "append 500 B, back to back", false);
+  measure_append(micro, folder, "append 500 B, 100,000/s, disk idle", true);
+  {
+    std::unique_ptr<DiskLoad> load;
+    if (!micro.smoke()) load = std::make_unique<DiskLoad>(folder);
+    measure_append(micro, folder, "append 500 B, 100,000/s, disk busy", true);
   }
-  if (only != "append") {
-    if (only != "large") measure_drain(folder, 200'000, 200);
-    measure_drain(folder, 10'000, 65'536);
-  }
+  measure_drain(micro, folder, 200'000, 200);
+  measure_drain(micro, folder, 10'000, 65'536);
   std::filesystem::remove_all(folder);
-  return 0;
+  return micro.finish();
 }

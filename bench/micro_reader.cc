@@ -1,18 +1,12 @@
-// How long the readers take: a request body of a coding agent in GB/s, an event of a stream in nanoseconds; the median
-// and the fastest of many rounds.
-//
-//   meson setup build-release --buildtype=release && ninja -C build-release bench/micro_reader &&
-//   build-release/bench/micro_reader [NAME]
-#include <algorithm>
+// How long the readers take: a request body of a coding agent, an event of a stream.
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include <fmt/format.h>
 
 #include "base/byte_buffer.h"
-#include "base/clock.h"
+#include "micro.h"
 #include "reader/answer.h"
 #include "reader/request.h"
 #include "wire/sse.h"
@@ -22,32 +16,7 @@ namespace {
 using namespace weir;
 using namespace weir::reader;
 
-std::string_view only;  // of the measurements, those whose name holds this
-constexpr int kRounds = 101;
-constexpr uint64_t kRoundNs = 1'000'000;
-
-// Calls `call` in rounds of about a millisecond; it does `units` of work, in all `bytes`.
-template <class Call>
-void measure(std::string_view name, size_t units, size_t bytes, Call&& call) {
-  if (name.find(only) == std::string_view::npos) return;
-  const uint64_t once = [&] {
-    call();
-    const uint64_t begin = monotonic_ns();
-    call();
-    return std::max<uint64_t>(monotonic_ns() - begin, 1);
-  }();
-  const uint64_t calls = std::max<uint64_t>(kRoundNs / once, 1);
-  std::vector<double> rounds;
-  for (int i = 0; i < kRounds; ++i) {
-    const uint64_t begin = monotonic_ns();
-    for (uint64_t j = 0; j < calls; ++j) call();
-    rounds.push_back(static_cast<double>(monotonic_ns() - begin) / static_cast<double>(calls));
-  }
-  std::sort(rounds.begin(), rounds.end());
-  const double median = rounds[rounds.size() / 2], best = rounds.front();
-  fmt::print("{:34} {:9.1f} ns (best {:9.1f}) each, {:6.2f} GB/s\n", name, median / static_cast<double>(units),
-             best / static_cast<double>(units), static_cast<double>(bytes) / median);
-}
+using bench::Micro;
 
 // Source code as a JSON string holds it: an escape every 30 bytes or so.
 constexpr std::string_view kCode =
@@ -101,13 +70,18 @@ std::string tools_of(size_t size) {
   return body + "]}";
 }
 
-void measure_request(std::string_view name, RequestApi api, const std::string& text) {
+void measure_request(Micro& micro, std::string_view name, RequestApi api, const std::string& text) {
   ByteBuffer body;
   body.append(text);
   RequestReader reader;
   RequestFacts facts;
-  measure(name, 1, text.size(), [&] { reader.read(api, body, {}, facts); });
-  if (facts.status != BodyStatus::ok) fmt::print("{}: not read\n", name);
+  const auto read = [&] {
+    reader.read(api, body, {}, facts);
+    return facts.status;
+  };
+  if (micro.measure(name, {.bytes = text.size()}, read)) {
+    micro.check(facts.status == BodyStatus::ok && !facts.model.empty(), fmt::format("{}: read, with its model", name));
+  }
 }
 
 class CountSink final : public FactSink {
@@ -118,89 +92,112 @@ class CountSink final : public FactSink {
   size_t count = 0;
 };
 
-// `event` repeated in buffers of 4 KB, as they come from the network; %d in it counts up.
-void measure_events(std::string_view name, RequestApi api, const std::string& first, const std::string& event) {
-  std::string stream = first;
+struct Events {
+  std::string first{};
+  std::string event{};  // repeated; %d in it counts up, %s is a word
+  size_t facts = 0;     // that the whole stream gives
+};
+
+// In buffers of 4 KB, as they come from the network.
+void measure_events(Micro& micro, std::string_view name, RequestApi api, const Events& events) {
+  std::string stream = events.first;
   constexpr size_t kEvents = 1000;
   for (size_t i = 0; i < kEvents; ++i) {
-    std::string one = event;
+    std::string one = events.event;
     if (const size_t at = one.find("%d"); at != one.npos) one.replace(at, 2, std::to_string(100 + i));
     if (const size_t at = one.find("%s"); at != one.npos) one.replace(at, 2, std::string(1 + i % 9, 'w'));
     stream += one;
   }
   AnswerReader reader;
   CountSink sink;
-  measure(name, kEvents, stream.size(), [&] {
+  const auto read = [&] {
+    sink.count = 0;
     reader.reset({.api = api, .stream = true});
     for (size_t at = 0; at < stream.size(); at += 4096) reader.feed(std::string_view(stream).substr(at, 4096));
     reader.finish(true, sink);
-  });
+    return sink.count;
+  };
+  if (micro.measure(name, {.units = kEvents, .bytes = stream.size()}, read)) {
+    micro.check(sink.count == events.facts, fmt::format("{}: {} facts were read", name, sink.count));
+  }
 }
 
-void measure_events() {
-  const std::string messages_start =
-      R"(data: {"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"t","name":"n","input":{}}})"
-      "\n\n";
-  measure_events("messages text_delta", RequestApi::messages, "",
-                 "event: content_block_delta\n"
-                 R"(data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":" %s"}})"
-                 "\n\n");
+void measure_events(Micro& micro) {
   measure_events(
-      "messages input_json_delta", RequestApi::messages, messages_start,
-      "event: content_block_delta\n"
-      R"(data: {"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"\"%s"}})"
-      "\n\n");
-  measure_events("messages ping", RequestApi::messages, "", "event: ping\ndata: {\"type\": \"ping\"}\n\n");
+      micro, "messages text_delta", RequestApi::messages,
+      {.event = "event: content_block_delta\n"
+                R"(data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":" %s"}})"
+                "\n\n"});
   measure_events(
-      "messages message_delta", RequestApi::messages, "",
-      "event: message_delta\n"
-      R"(data: {"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},)"
-      R"("usage":{"input_tokens":472,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":%d}})"
-      "\n\n");
+      micro, "messages input_json_delta", RequestApi::messages,
+      {.first = R"(data: {"type":"content_block_start","index":0,)"
+                R"("content_block":{"type":"tool_use","id":"t","name":"n","input":{}}})"
+                "\n\n",
+       .event =
+           "event: content_block_delta\n"
+           R"(data: {"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"\"%s"}})"
+           "\n\n"});
+  measure_events(micro, "messages ping", RequestApi::messages,
+                 {.event = "event: ping\ndata: {\"type\": \"ping\"}\n\n"});
+  measure_events(
+      micro, "messages message_delta", RequestApi::messages,
+      {.event =
+           "event: message_delta\n"
+           R"(data: {"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},)"
+           R"("usage":{"input_tokens":472,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"output_tokens":%d}})"
+           "\n\n",
+       .facts = 1});
   const std::string chat =
       R"(data: {"id":"chatcmpl-BwoiPTGRbKkY5rncfaM0s9KtWrq5N","object":"chat.completion.chunk","created":1753357673,)"
       R"("model":"gpt-4.1-2025-04-14","service_tier":"default","system_fingerprint":"fp_51e1070cf2","choices":[{"index":0,)";
   measure_events(
-      "chat content", RequestApi::chat_completions, "",
-      chat + R"("delta":{"content":" %s"},"logprobs":null,"finish_reason":null}],"usage":null,"obfuscation":"%d"})"
-             "\n\n");
-  measure_events("chat tool arguments", RequestApi::chat_completions, "",
-                 chat + R"("delta":{"tool_calls":[{"index":0,"function":{"arguments":"%s"}}]},"logprobs":null,)"
-                        R"("finish_reason":null}],"usage":null})"
-                        "\n\n");
+      micro, "chat content", RequestApi::chat_completions,
+      {.event = chat +
+                R"("delta":{"content":" %s"},"logprobs":null,"finish_reason":null}],"usage":null,"obfuscation":"%d"})"
+                "\n\n"});
+  measure_events(micro, "chat tool arguments", RequestApi::chat_completions,
+                 {.event = chat + R"("delta":{"tool_calls":[{"index":0,"function":{"arguments":"%s"}}]},)"
+                                  R"("logprobs":null,"finish_reason":null}],"usage":null})"
+                                  "\n\n"});
+  measure_events(micro, "responses output_text.delta", RequestApi::responses,
+                 {.event = "event: response.output_text.delta\n"
+                           R"(data: {"type":"response.output_text.delta","sequence_number":%d,)"
+                           R"("item_id":"msg_0f9c4b2f224d858000695fa063d4708197af73c2f37cb0b9d3","output_index":0,)"
+                           R"("content_index":0,"delta":" %s","logprobs":[],"obfuscation":"ab12"})"
+                           "\n\n"});
   measure_events(
-      "responses output_text.delta", RequestApi::responses, "",
-      "event: response.output_text.delta\n"
-      R"(data: {"type":"response.output_text.delta","sequence_number":%d,)"
-      R"("item_id":"msg_0f9c4b2f224d858000695fa063d4708197af73c2f37cb0b9d3","output_index":0,"content_index":0,)"
-      R"("delta":" %s","logprobs":[],"obfuscation":"ab12"})"
-      "\n\n");
-  measure_events(
-      "responses output_item.done", RequestApi::responses, "",
-      "event: response.output_item.done\n"
-      R"(data: {"type":"response.output_item.done","output_index":0,"item":{"id":"fc_0dfed48e10","type":)"
-      R"("function_call","status":"completed","arguments":"{\"command\":[\"cat\",\"x\"]}","call_id":"call_b1",)"
-      R"("name":"shell"},"sequence_number":%d})"
-      "\n\n");
+      micro, "responses output_item.done", RequestApi::responses,
+      {.event =
+           "event: response.output_item.done\n"
+           R"(data: {"type":"response.output_item.done","output_index":0,"item":{"id":"fc_0dfed48e10","type":)"
+           R"("function_call","status":"completed","arguments":"{\"command\":[\"cat\",\"x\"]}","call_id":"call_b1",)"
+           R"("name":"shell"},"sequence_number":%d})"
+           "\n\n",
+       .facts = 1});
 }
 
-void measure_scanner() {
+void measure_scanner(Micro& micro) {
   std::string stream;
   for (int i = 0; i < 1000; ++i) {
     stream += "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{}}\n\n";
   }
   wire::SseScanner scanner;
-  measure("scan boundaries alone", 1000, stream.size(), [&] {
+  size_t events = 0;
+  const auto scan = [&] {
     scanner.reset();
+    events = 0;
     for (size_t at = 0; at < stream.size(); at += 4096) {
       std::string_view piece = std::string_view(stream).substr(at, 4096);
-      for (wire::SseEvent event; scanner.next(piece, event);) {
-      }
+      for (wire::SseEvent event; scanner.next(piece, event);) ++events;
     }
-  });
+    return events;
+  };
+  if (micro.measure("scan boundaries alone", {.units = 1000, .bytes = stream.size()}, scan)) {
+    micro.check(events == 1000, "the scanner finds 1,000 events");
+  }
 }
 
-void measure_withholder() {
+void measure_withholder(Micro& micro) {
   std::string stream;
   for (int i = 0; i < 1000; ++i) {
     stream +=
@@ -210,34 +207,42 @@ void measure_withholder() {
   }
   UsageWithholder withholder;
   ByteBuffer out;
-  measure("withhold the usage chunk", 1000, stream.size(), [&] {
+  size_t passed = 0;
+  const auto withhold = [&] {
     withholder.reset();
+    passed = 0;
     for (size_t at = 0; at < stream.size(); at += 4096) {
       out.clear();
       withholder.feed(std::string_view(stream).substr(at, 4096), out);
+      passed += out.size();
     }
+    out.clear();
     withholder.finish(out);
-  });
+    return passed += out.size();
+  };
+  if (micro.measure("withhold the usage chunk", {.units = 1000, .bytes = stream.size()}, withhold)) {
+    micro.check(passed == stream.size(), "all but a usage chunk passes, byte for byte");
+  }
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  if (argc > 1) only = argv[1];
+int main(int count, char** arguments) {
+  Micro micro(count, arguments);
   const RequestApi messages = RequestApi::messages;
-  measure_request("request 1 KB", messages, messages_of(1000, 200, kProse));
-  measure_request("request 100 KB, prose", messages, messages_of(100000, 2000, kProse));
-  measure_request("request 100 KB, code", messages, messages_of(100000, 2000, kCode));
-  measure_request("request 100 KB, code, chat", RequestApi::chat_completions, messages_of(100000, 2000, kCode));
-  measure_request("request 100 KB, code, responses", RequestApi::responses, items_of(100000, 2000, kCode));
-  measure_request("request 100 KB, Chinese", messages, messages_of(100000, 2000, kChinese));
-  measure_request("request 100 KB, tiny messages", messages, messages_of(100000, 10, "word "));
-  measure_request("request 100 KB, tools", messages, tools_of(100000));
-  measure_request("request 100 KB, one prompt of prose", messages, prompt_of(100000, kProse));
-  measure_request("request 100 KB, one prompt of code", messages, prompt_of(100000, kCode));
-  measure_request("request 3 MB, code", messages, messages_of(3000000, 3000000, kCode));
-  measure_events();
-  measure_scanner();
-  measure_withholder();
-  return 0;
+  measure_request(micro, "request 1 KB", messages, messages_of(1000, 200, kProse));
+  measure_request(micro, "request 100 KB, prose", messages, messages_of(100000, 2000, kProse));
+  measure_request(micro, "request 100 KB, code", messages, messages_of(100000, 2000, kCode));
+  measure_request(micro, "request 100 KB, code, chat", RequestApi::chat_completions, messages_of(100000, 2000, kCode));
+  measure_request(micro, "request 100 KB, code, responses", RequestApi::responses, items_of(100000, 2000, kCode));
+  measure_request(micro, "request 100 KB, Chinese", messages, messages_of(100000, 2000, kChinese));
+  measure_request(micro, "request 100 KB, tiny messages", messages, messages_of(100000, 10, "word "));
+  measure_request(micro, "request 100 KB, tools", messages, tools_of(100000));
+  measure_request(micro, "request 100 KB, one prompt of prose", messages, prompt_of(100000, kProse));
+  measure_request(micro, "request 100 KB, one prompt of code", messages, prompt_of(100000, kCode));
+  measure_request(micro, "request 3 MB, code", messages, messages_of(3000000, 3000000, kCode));
+  measure_events(micro);
+  measure_scanner(micro);
+  measure_withholder(micro);
+  return micro.finish();
 }

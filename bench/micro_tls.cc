@@ -1,13 +1,10 @@
 // What TLS costs without a socket: CPU of each side for a handshake, for records, and memory of an idle pair. Two
-// machines in one thread; the clock is the thread's own CPU time, so a busy computer disturbs it little.
-//
-//   micro_tls            medians of several runs, one line for each measurement
+// machines in one thread; the clock is the thread's own CPU time, so a busy computer disturbs it little. Medians of
+// several runs.
 #include <malloc.h>
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
-#include <cstdlib>
 #include <ctime>
 #include <memory>
 #include <string>
@@ -17,6 +14,7 @@
 
 #include "base/assert.h"
 #include "base/byte_buffer.h"
+#include "micro.h"
 #include "support/test_ca.h"
 #include "tls/tls.h"
 
@@ -28,7 +26,10 @@ using weir::tls::Machine;
 using weir::tls::ServerContext;
 using weir::tls::Status;
 
-constexpr int kRunCount = 9;
+// A wrong result of one of the machines is a failed ASSERT; what --smoke changes is how often they are asked.
+size_t runs(const weir::bench::Micro& micro) {
+  return micro.smoke() ? 1 : 9;
+}
 
 double cpu_us() {
   timespec now{};
@@ -36,9 +37,9 @@ double cpu_us() {
   return static_cast<double>(now.tv_sec) * 1e6 + static_cast<double>(now.tv_nsec) / 1e3;
 }
 
-double median(std::array<double, kRunCount> values) {
+double median(std::vector<double> values) {
   std::ranges::sort(values);
-  return values[kRunCount / 2];
+  return values[values.size() / 2];
 }
 
 struct Contexts {
@@ -94,42 +95,50 @@ struct Pair {
   ByteBuffer plaintext;
 };
 
-void measure_handshakes(uint16_t version, const char* name, bool resumed) {
-  constexpr int kCount = 200;
-  std::array<double, kRunCount> server{};
-  std::array<double, kRunCount> client{};
+void measure_handshakes(weir::bench::Micro& micro, uint16_t version, std::string_view version_name, bool resumed) {
+  const std::string name = fmt::format("handshake {} {}", version_name, resumed ? "resumed" : "full");
+  if (!micro.wants(name)) return;
+  micro.count_one();
+  const int count = micro.smoke() ? 3 : 200;
+  std::vector<double> server;
+  std::vector<double> client;
+  server.reserve(runs(micro));
+  client.reserve(runs(micro));
   Contexts contexts;
   SSL_CTX_set_max_proto_version(contexts.server->native(), version);
-  for (int run = 0; run < kRunCount; ++run) {
+  for (size_t run = 0; run < runs(micro); ++run) {
     double server_us = 0;
     double client_us = 0;
-    for (int i = 0; i < kCount; ++i) {
+    for (int i = 0; i < count; ++i) {
       if (!resumed) contexts.renew_client();
       Pair pair(contexts);
       double* sums[] = {&server_us, &client_us};
       double ignored = 0;
       if (i == 0) sums[0] = sums[1] = &ignored;  // the first of a run has nothing to resume
       pair.handshake(*sums[0], *sums[1]);
-      if (i > 0) ASSERT(pair.client->resumed() == resumed);
+      if (i > 0) micro.check(pair.client->resumed() == resumed, name);
       pair.server->send("x");  // carries the tickets
       pair.receive(*pair.client, *pair.server);
     }
-    server[static_cast<size_t>(run)] = server_us / (kCount - 1);
-    client[static_cast<size_t>(run)] = client_us / (kCount - 1);
+    server.push_back(server_us / (count - 1));
+    client.push_back(client_us / (count - 1));
   }
-  std::printf("handshake %s %-7s server %7.1f us   client %7.1f us\n", name, resumed ? "resumed" : "full",
-              median(server), median(client));
+  if (micro.smoke()) return;
+  fmt::print("{:<26} server {:7.1f} us   client {:7.1f} us\n", name, median(server), median(client));
 }
 
-void measure_records(size_t size, int count) {
+void measure_records(weir::bench::Micro& micro, size_t size, int usual_count) {
+  const std::string name = fmt::format("record {:7} bytes", size);
+  if (!micro.wants(name)) return;
+  micro.count_one();
+  const int count = micro.smoke() ? 8 : usual_count;
   Contexts contexts;
   Pair pair(contexts);
   double ignored = 0;
   pair.handshake(ignored, ignored);
   const std::string text(size, 'x');
-  std::array<double, kRunCount> send{};
-  std::array<double, kRunCount> receive{};
-  for (size_t run = 0; run < kRunCount; ++run) {
+  std::vector<double> send(runs(micro)), receive(runs(micro));
+  for (size_t run = 0; run < runs(micro); ++run) {
     // One send, one receive in turns, as on a connection; the clock is read once for each half of a batch.
     constexpr int kBatch = 8;
     std::array<std::unique_ptr<ByteBuffer>, kBatch> records;
@@ -144,7 +153,7 @@ void measure_records(size_t size, int count) {
       for (auto& record : records) {
         pair.plaintext.clear();
         pair.client->receive(record->view(), pair.plaintext);
-        ASSERT(pair.plaintext.size() == size);
+        micro.check(pair.plaintext.view() == text, name);
         record->clear();
       }
       send[run] += middle - start;
@@ -153,14 +162,18 @@ void measure_records(size_t size, int count) {
     send[run] /= count;
     receive[run] /= count;
   }
+  if (micro.smoke()) return;
   const double kib = static_cast<double>(size) / 1024;
-  std::printf("record %7zu bytes: send %8.2f us (%5.2f us/KiB)   receive %8.2f us (%5.2f us/KiB)\n", size, median(send),
-              median(send) / kib, median(receive), median(receive) / kib);
+  fmt::print("{}: send {:8.2f} us ({:5.2f} us/KiB)   receive {:8.2f} us ({:5.2f} us/KiB)\n", name, median(send),
+             median(send) / kib, median(receive), median(receive) / kib);
 }
 
 // Heap in use per idle connection, after an exchange, with the outboxes given back as a pool does. Many at once, freed
 // side by side: the allocator's caches of freed blocks are a rounding error then.
-void measure_memory(bool resumed) {
+void measure_memory(weir::bench::Micro& micro, bool resumed) {
+  const std::string name = fmt::format("memory of an idle connection, {}", resumed ? "resumed" : "full");
+  if (!micro.wants(name) || micro.smoke()) return;  // a figure alone: there is no result that could be wrong
+  micro.count_one();
   constexpr size_t kCount = 1000;
   Contexts contexts;
   std::vector<std::unique_ptr<ClientContext>> used_contexts;  // the machines point to them
@@ -185,24 +198,24 @@ void measure_memory(bool resumed) {
   const size_t without_servers = mallinfo2().uordblks;
   clients.clear();
   const size_t without_clients = mallinfo2().uordblks;
-  std::printf("memory of an idle connection, %-7s server %6zu bytes   client %6zu bytes\n",
-              resumed ? "resumed" : "full", (all - without_servers) / kCount,
-              (without_servers - without_clients) / kCount);
+  fmt::print("{:<37} server {:6} bytes   client {:6} bytes\n", name, (all - without_servers) / kCount,
+             (without_servers - without_clients) / kCount);
 }
 
 }  // namespace
 
-int main() {
+int main(int argc, char** argv) {
+  weir::bench::Micro micro(argc, argv);
   for (const bool resumed : {false, true}) {
-    measure_handshakes(TLS1_3_VERSION, "TLSv1.3", resumed);
-    measure_handshakes(TLS1_2_VERSION, "TLSv1.2", resumed);
+    measure_handshakes(micro, TLS1_3_VERSION, "TLSv1.3", resumed);
+    measure_handshakes(micro, TLS1_2_VERSION, "TLSv1.2", resumed);
   }
-  measure_records(100, 20000);
-  measure_records(1024, 20000);
-  measure_records(4096, 8000);
-  measure_records(16384, 4000);
-  measure_records(size_t{1024} * 1024, 40);
-  measure_memory(false);
-  measure_memory(true);
-  return 0;
+  measure_records(micro, 100, 20000);
+  measure_records(micro, 1024, 20000);
+  measure_records(micro, 4096, 8000);
+  measure_records(micro, 16384, 4000);
+  measure_records(micro, size_t{1024} * 1024, 40);
+  measure_memory(micro, false);
+  measure_memory(micro, true);
+  return micro.finish();
 }

@@ -1,18 +1,12 @@
-// How long the parsers of wire take, in nanoseconds per call: the median and the fastest of many rounds.
-//
-//   meson setup build-release --buildtype=release && ninja -C build-release bench/micro_wire &&
-//   build-release/bench/micro_wire
-#include <algorithm>
-#include <array>
+// How long the parsers of wire take, in nanoseconds per call.
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include <fmt/format.h>
 
-#include "base/clock.h"
+#include "micro.h"
 #include "wire/chunk.h"
 #include "wire/head_scan.h"
 #include "wire/target.h"
@@ -50,65 +44,64 @@ constexpr std::string_view kResponse =
     "anthropic-ratelimit-requests-remaining: 3999\r\n"
     "request-id: req_011CVMPzn2cYm6jT7z9Qxy1A\r\n\r\n";
 
-std::string_view only;  // of the measurements, those whose name holds this
-constexpr int kRounds = 201;
-constexpr int kCallsPerRound = 2000;
-
-// `call` returns something that depends on its work.
-template <class Call>
-void measure(std::string_view name, Call&& call) {
-  if (name.find(only) == std::string_view::npos) return;
-  std::vector<double> rounds;
-  uint64_t sink = 0;
-  for (int round = 0; round < kRounds; ++round) {
-    const uint64_t start = monotonic_ns();
-    for (int i = 0; i < kCallsPerRound; ++i) {
-      sink += call();
-      asm volatile("" ::: "memory");  // each call reads its input anew
-    }
-    rounds.push_back(static_cast<double>(monotonic_ns() - start) / kCallsPerRound);
-  }
-  std::sort(rounds.begin(), rounds.end());
-  fmt::print("{:<44} median {:8.1f} ns   fastest {:8.1f} ns{}\n", name, rounds[kRounds / 2], rounds.front(),
-             sink == 0 ? " (nothing done)" : "");
-}
-
 template <class ParseRequest, class ParseResponse>
-void measure_heads(std::string_view name, ParseRequest&& parse_request, ParseResponse&& parse_response) {
+void measure_heads(bench::Micro& micro, std::string_view name, ParseRequest&& parse_request,
+                   ParseResponse&& parse_response) {
   // A body follows in the same buffer, as it does in the receive buffer.
   const std::string with_body = std::string(kRequest) + std::string(1024, 'x');
   auto request = std::make_unique<wire::RequestHead>();
   auto response = std::make_unique<wire::ResponseHead>();
-  measure(fmt::format("request head, {} bytes, {}", kRequest.size(), name),
-          [&] { return parse_request(kRequest, 0, 65536, *request).size; });
-  measure(fmt::format("the same, its body in the buffer, {}", name),
-          [&] { return parse_request(with_body, 0, 65536, *request).size; });
-  measure(fmt::format("response head, {} bytes, {}", kResponse.size(), name),
-          [&] { return parse_response(kResponse, 0, 65536, *response).size; });
+  const auto one = [&](const std::string& title, std::string_view head, size_t size, auto&& parse, auto& into) {
+    size_t read = 0;
+    if (micro.measure(title, {.bytes = size}, [&] { return read = parse(head, 0, 65536, *into).size; })) {
+      micro.check(read == size, title);
+    }
+  };
+  one(fmt::format("request head, {} bytes, {}", kRequest.size(), name), kRequest, kRequest.size(), parse_request,
+      request);
+  one(fmt::format("the same, its body in the buffer, {}", name), with_body, kRequest.size(), parse_request, request);
+  one(fmt::format("response head, {} bytes, {}", kResponse.size(), name), kResponse, kResponse.size(), parse_response,
+      response);
 }
 
 }  // namespace
 
-// usage: micro_wire [PART OF A NAME]
 int main(int count, char** arguments) {
-  if (count > 1) only = arguments[1];
-  measure_heads("best", wire::parse_request_head, wire::parse_response_head);
-  measure_heads("scalar", wire::parse_request_head_scalar, wire::parse_response_head_scalar);
-  measure("all known header names", [] {
-    uint64_t found = 0;
-    for (size_t i = 1; i < static_cast<size_t>(wire::HeaderName::count); ++i) {
-      found += static_cast<uint64_t>(wire::header_name(wire::header_text(static_cast<wire::HeaderName>(i))));
+  bench::Micro micro(count, arguments);
+  measure_heads(micro, "best", wire::parse_request_head, wire::parse_response_head);
+  measure_heads(micro, "scalar", wire::parse_request_head_scalar, wire::parse_response_head_scalar);
+  constexpr auto kNames = static_cast<size_t>(wire::HeaderName::count);
+  size_t found = 0;
+  const auto find_names = [&] {
+    found = 0;
+    for (size_t i = 1; i < kNames; ++i) {
+      const auto name = static_cast<wire::HeaderName>(i);
+      found += wire::header_name(wire::header_text(name)) == name ? 1u : 0u;
     }
     return found;
-  });
-  measure("target", [] { return wire::parse_target("/anthropic/v1/messages?beta=true").path.size(); });
+  };
+  if (micro.measure("all known header names", {}, find_names)) {
+    micro.check(found == kNames - 1, "every known name is found by its text");
+  }
+
+  std::string_view path;
+  const auto parse_target = [&] { return (path = wire::parse_target("/anthropic/v1/messages?beta=true").path).size(); };
+  if (micro.measure("target", {}, parse_target)) {
+    micro.check(path == "/anthropic/v1/messages", "the target's path ends before its query");
+  }
+
   std::string chunks;
   for (int i = 0; i < 10; ++i) chunks += "78\r\n" + std::string(0x78, 'e') + "\r\n";
   chunks += "0\r\n\r\n";
-  measure("a body of ten chunks of 120 bytes", [&] {
+  size_t payload = 0;
+  const auto decode = [&] {
     wire::ChunkDecoder decoder;
-    uint64_t bytes = 0;
-    for (size_t offset = 0; !decoder.ended();) bytes += decoder.next(chunks, offset).raw.size();
-    return bytes;
-  });
+    payload = 0;
+    for (size_t offset = 0; !decoder.ended();) payload += decoder.next(chunks, offset).payload.size();
+    return payload;
+  };
+  if (micro.measure("a body of ten chunks of 120 bytes", {.bytes = chunks.size()}, decode)) {
+    micro.check(payload == 1200, "the chunks' payload is 1,200 bytes");
+  }
+  return micro.finish();
 }

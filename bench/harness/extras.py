@@ -58,18 +58,30 @@ def syscalls_per_exchange(here, mock_pid, seconds=2.0):
         system.stop()
 
 
-def journal(build, folder, cores):
-    """Of bench/micro_journal, on one core."""
-    program = build / "bench/micro_journal"
-    if not program.exists():
-        return {}
-    done = subprocess.run(processes.pinned(cores.split(",")[0], [program, folder]), text=True, check=True, capture_output=True)
+# The hot parts, each measured by its own program (bench/micro_PART.cc) and shown with all its lines.
+MICROS = ("wire", "ruleset", "reader", "mask", "histogram", "tls", "journal")
+
+
+def micro(build, folder, cores):
+    """{part: [line]} of the micro-benchmarks, on one core. The journal's is in `folder`, whose file system it measures."""
     found = {}
-    if match := re.search(r"append 500 B, 100,000/s, disk idle.*?mean\s+(\d+).*?p99\.9\s+(\d+)", done.stdout):
+    for part in MICROS:
+        program = build / f"bench/micro_{part}"
+        if program.exists():
+            done = subprocess.run(processes.pinned(cores.split(",")[0], [program]), cwd=folder, text=True, check=False,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            found[part] = done.stdout.splitlines() + ([f"exit status {done.returncode}"] if done.returncode else [])
+    return found
+
+
+def journal_figures(lines):
+    """What bench/targets.toml asks of the journal and the recorder."""
+    text, found = "\n".join(lines), {}
+    if match := re.search(r"append 500 B, 100,000/s, disk idle.*?mean\s+(\d+).*?p99\.9\s+(\d+)", text):
         found |= {"journal_append_ns": float(match[1]), "journal_append_p99_9_ns": float(match[2])}
-    if match := re.search(r"append 500 B, 100,000/s, disk busy.*?p99\.9\s+(\d+)", done.stdout):
+    if match := re.search(r"append 500 B, 100,000/s, disk busy.*?p99\.9\s+(\d+)", text):
         found["journal_append_disk_busy_p99_9_ns"] = float(match[1])
-    if match := re.search(r"drain, prompts of 200 B: (\d+) exchanges/s.*?CPU ([\d.]+) us", done.stdout):
+    if match := re.search(r"drain, prompts of 200 B: (\d+) exchanges/s.*?CPU ([\d.]+) us", text):
         found |= {"recorder_exchanges_per_s": float(match[1]), "recorder_cpu_us": float(match[2])}
     return found
 
@@ -85,10 +97,11 @@ def allocations(build):
 
 def all_of(options, here, mock_pid, say):
     found = {}
-    say("  system calls, journal, allocations")
+    say("system calls, allocations, micro-benchmarks")
     value, calls, _, wrong = syscalls_per_exchange(here, mock_pid)
     if wrong:
         say(f"  system calls: {wrong}")
     else:
         found |= {"syscalls_per_exchange": value, "syscalls": calls}
-    return found | journal(options.build, here.folder, options.gateway_cores) | allocations(options.build)
+    micros = micro(options.build, here.folder, options.gateway_cores)
+    return found | journal_figures(micros.get("journal", [])) | allocations(options.build) | {"micro": micros}

@@ -147,6 +147,9 @@ def markdown(results, verdicts):
     extras = {key: value for key, value in results.get("extras", {}).items() if isinstance(value, float)}
     if extras:
         lines += ["## Parts", "", markdown_table(["figure", "value"], [[k, chart.number(v)] for k, v in extras.items()]), ""]
+    if micros := results.get("extras", {}).get("micro"):
+        lines += ["### Micro-benchmarks", "", "Of bench/micro_PART, on the gateway's core: medians.", "", "```"]
+        lines += [line for part in micros.values() for line in part] + ["```", ""]
     return "\n".join(lines)
 
 

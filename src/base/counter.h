@@ -29,7 +29,7 @@ class Histogram {
  public:
   static constexpr unsigned kFirstBit = 7;  // 128 µs
   static constexpr unsigned kLastBit = 32;
-  static constexpr size_t kBounds = 2 * (kLastBit - kFirstBit + 1);
+  static constexpr size_t kBounds = size_t{2} * (kLastBit - kFirstBit + 1);
 
   // The upper bound of a bucket, in microseconds, included: 128, 192, 256, 384, …
   static constexpr uint64_t bound_us(size_t index) { return (uint64_t{2} + index % 2) << (kFirstBit - 1 + index / 2); }
