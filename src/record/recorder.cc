@@ -38,8 +38,6 @@ struct Feeder {
   std::unique_ptr<Sink> sink;
   SqliteSink* sqlite = nullptr;  // `sink`, if it is one
   std::optional<Consumer> consumer;
-  size_t sink_index = 0;
-  std::atomic<DatabaseState> state{DatabaseState::ok};  // written by the thread
   std::thread thread;
 };
 
@@ -61,12 +59,12 @@ struct Recorder::Impl {
   std::mutex space_mutex;  // one at a time moves the tails
   std::mutex mutex;
   std::condition_variable wake;
-  bool stopping = false;          // mutex
-  bool keeper_stopping = false;   // mutex: the feeders have ended
-  uint64_t stop_deadline_ns = 0;  // mutex
-  OnEnded on_ended;               // mutex
-  Counter delivered_outside;      // space_mutex; counted where no sink of this process is
-  bool drained = false;           // written by stop()
+  bool stopping = false;                                // mutex
+  bool keeper_stopping = false;                         // mutex: the feeders have ended
+  uint64_t stop_deadline_ns = 0;                        // mutex
+  std::atomic<DatabaseState> state{DatabaseState::ok};  // written by the database's feeder
+  Counter delivered_outside;                            // space_mutex; counted where no sink of this process is
+  bool drained = false;                                 // written by stop()
 
   Impl(const RecorderOptions& given, LogSink* given_log)
       : options(given), log_sink(given_log), logger(logger_of(given_log)) {}
@@ -90,7 +88,7 @@ struct Recorder::Impl {
   bool empty() const;
   // The one whose state and progress are told: SQLite, else the first; null if every sink is outside.
   const Feeder* database() const;
-  static void note_state(Feeder& feeder, int code);
+  void note_state(const Feeder& feeder, int code);
 };
 
 namespace {
@@ -146,6 +144,8 @@ Result<> Recorder::Impl::set_up() {
   // The first turns here, so that what can be recovered is before anything new is accepted.
   for (const auto& feeder : feeders) {
     if (auto recovered = recover(*feeder); !recovered) return recovered;
+    // What an earlier process left is not told.
+    if (feeder->sqlite != nullptr) feeder->sqlite->collect_ended(options.on_ended != nullptr);
   }
   dead->put_away();
   return {};
@@ -168,7 +168,6 @@ void Recorder::Impl::make_feeder(size_t sink_index) {
   const bool durable = options.sync_interval_ns > 0;
   auto feeder = std::make_unique<Feeder>();
   feeder->logger = logger_of(log_sink);
-  feeder->sink_index = sink_index;
   if (spec.kind == SinkSpec::Kind::sqlite) {
     auto sqlite = std::make_unique<SqliteSink>(
         SqliteSink::Options{.path = spec.path, .node = options.node, .durable_commits = durable});
@@ -235,8 +234,7 @@ Journal& Recorder::journal(uint32_t worker_index) {
 }
 
 DatabaseState Recorder::database_state() const {
-  const Feeder* const feeder = impl_->database();
-  return feeder != nullptr ? feeder->state.load(std::memory_order_relaxed) : DatabaseState::ok;
+  return impl_->state.load(std::memory_order_relaxed);
 }
 
 uint64_t Recorder::delivered_count() const {
@@ -251,30 +249,11 @@ const Feeder* Recorder::Impl::database() const {
   return feeders.empty() ? nullptr : feeders.front().get();
 }
 
-std::vector<SinkProgress> Recorder::sinks() const {
-  std::vector<SinkProgress> all;
-  for (size_t i = 0; i < impl_->options.sinks.size(); ++i) {
-    SinkProgress& sink = all.emplace_back(SinkProgress{.name = impl_->options.sinks[i].name});
-    for (const auto& journal : impl_->journals) {
-      const uint64_t position = journal->consumers().position(i);  // first: the head only grows
-      sink.behind_bytes += journal->head() - position;
-    }
-  }
-  for (const auto& feeder : impl_->feeders) {
-    all[feeder->sink_index].state = feeder->state.load(std::memory_order_relaxed);
-  }
-  return all;
-}
-
-void Recorder::Impl::note_state(Feeder& feeder, int code) {
+void Recorder::Impl::note_state(const Feeder& feeder, int code) {
+  if (&feeder != database()) return;
   DatabaseState now = feeder.consumer->recovered() ? DatabaseState::ok : DatabaseState::recovering;
   if (code != SQLITE_OK) now = feeder.sqlite != nullptr ? state_of(code) : DatabaseState::failing;
-  feeder.state.store(now, std::memory_order_relaxed);
-}
-
-void Recorder::set_on_ended(OnEnded on_ended) {
-  const std::lock_guard lock(impl_->mutex);
-  impl_->on_ended = std::move(on_ended);
+  state.store(now, std::memory_order_relaxed);
 }
 
 bool Recorder::stop(uint64_t deadline_ns) {
@@ -300,10 +279,6 @@ bool Recorder::stop(uint64_t deadline_ns) {
 // ---- a feeder's thread
 
 SinkResult<bool> Recorder::Impl::turn(Feeder& feeder) {
-  if (feeder.sqlite != nullptr) {
-    const std::lock_guard lock(mutex);
-    feeder.sqlite->collect_ended(on_ended != nullptr);
-  }
   return feeder.consumer->turn();
 }
 
@@ -331,15 +306,9 @@ void Recorder::Impl::feed(Feeder& feeder) {
 
 void Recorder::Impl::tell_ended(Feeder& feeder) {
   if (feeder.sqlite == nullptr || feeder.sqlite->ended().empty()) return;
-  OnEnded tell;
-  {
-    const std::lock_guard lock(mutex);
-    tell = on_ended;
-  }
-  if (tell == nullptr) return;
   for (const Uuid& id : feeder.sqlite->ended()) {
     auto row = feeder.sqlite->row(id);
-    if (row && *row) tell(**row);
+    if (row && *row) options.on_ended(**row);
   }
 }
 

@@ -16,7 +16,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,6 +37,10 @@ struct SinkSpec {
   uint32_t keep = 5;                   // jsonl: rotated files
 };
 
+// Called on a thread of the recorder after the commit, for each interception that ended in the batch (`weir demo`
+// prints a line). Not for what an earlier process left. Needs a sink of kind sqlite.
+using OnEnded = std::function<void(const InterceptionRow& row)>;
+
 struct RecorderOptions {
   std::string journal_directory;
   uint64_t journal_size = 64ull << 20;
@@ -45,23 +48,13 @@ struct RecorderOptions {
   std::vector<SinkSpec> sinks;
   std::string node;
   uint64_t sync_interval_ns = 0;  // msync by interval; 0: never
+  OnEnded on_ended = {};          // may be empty
 };
 
-// Called on a thread of the recorder after the commit, for each interception that ended in the batch (`weir demo`
-// prints a line). Needs a sink of kind sqlite.
-using OnEnded = std::function<void(const InterceptionRow& row)>;
-
-// What the database, or another sink, was doing at the recorder's last attempt.
+// What the database was doing at the recorder's last attempt.
 enum class DatabaseState : uint8_t { ok, recovering, locked, full, read_only, corrupt, absent, failing };
 inline constexpr size_t kDatabaseStateCount = 8;
 std::string_view text(DatabaseState state);  // "read_only"
-
-// Of one sink, for metrics.
-struct SinkProgress {
-  std::string_view name;
-  uint64_t behind_bytes = 0;             // of the live journals, what it does not have yet
-  std::optional<DatabaseState> state{};  // at its last attempt; unknown of a sink outside
-};
 
 class Recorder {
  public:
@@ -78,9 +71,7 @@ class Recorder {
   Journal& journal(uint32_t worker_index);
   // For metrics; any thread.
   DatabaseState database_state() const;
-  uint64_t delivered_count() const;         // records of this run's journals that are in the database
-  std::vector<SinkProgress> sinks() const;  // as configured; the names live as long as the recorder
-  void set_on_ended(OnEnded on_ended);      // any thread; an empty function unsets
+  uint64_t delivered_count() const;  // records of this run's journals that are in the database
 
   // Drains what is there (bounded by `deadline_ns` from now), then joins the threads. True if nothing is left in the
   // journals. The workers have stopped, their backlogs placed.

@@ -207,12 +207,12 @@ Result<> Server::Impl::open_store() {
                                           .worker_count = worker_count,
                                           .sinks = sink_specs(config()),
                                           .node = node_name(config()),
-                                          .sync_interval_ns = sync_ns},
+                                          .sync_interval_ns = sync_ns,
+                                          .on_ended = options.on_ended},
                                          &sink);
   if (!started) return std::unexpected(started.error());
   recorder = std::move(*started);
   if (sink_supervisor != nullptr) sink_supervisor->begin();
-  if (options.on_ended) recorder->set_on_ended(options.on_ended);
   return {};
 }
 
@@ -382,7 +382,6 @@ MetricsView Server::Impl::metrics_view() const {
     view.journals.push_back({.size = journal.size(), .used = journal.head() - tail});
   }
   view.database = recorder->database_state();
-  view.sinks = recorder->sinks();
   view.records_delivered = recorder->delivered_count();
   view.limit_table_full = limiter->addresses.full_count() + limiter->initiators.full_count();
   view.draining = draining.load(std::memory_order_relaxed);

@@ -102,11 +102,12 @@ TEST_CASE("recorder: an end whose start is unknown is ignored and told") {
 
 TEST_CASE("recorder: tells of each interception that ended, after the commit") {
   const TempFolder folder;
-  auto recorder = start_recorder(options_of(folder));
   std::vector<std::string> seen;
-  recorder->set_on_ended([&](const InterceptionRow& row) {
+  RecorderOptions options = options_of(folder);
+  options.on_ended = [&](const InterceptionRow& row) {
     seen.push_back(row.model + " " + row.outcome + " " + std::to_string(row.input_tokens));
-  });
+  };
+  auto recorder = start_recorder(options);
   JournalWriter writer(recorder->journal(0));
   REQUIRE(writer.begin(start_of(1)));
   REQUIRE(writer.begin(start_of(2)));
