@@ -190,37 +190,4 @@ TEST_CASE("faults: an error at any operation of SQLite delays; nothing is lost o
   }
 }
 
-TEST_CASE("recorder: several workers at once, each in its order") {
-  const TempFolder folder;
-  RecorderOptions options = options_of(folder);
-  options.worker_count = 3;
-  options.sync_interval_ns = 5 * kNsPerMs;
-  auto recorder = start_recorder(options);
-  constexpr uint64_t kPerWorker = 500;
-  std::vector<std::thread> workers;
-  for (uint32_t worker = 0; worker < 3; ++worker) {
-    workers.emplace_back([&, worker] {
-      JournalWriter writer(recorder->journal(worker));
-      for (uint64_t i = 0; i < kPerWorker; ++i) {
-        const uint64_t number = worker * kPerWorker + i;
-        while (!writer.begin(start_of(number))) std::this_thread::yield();
-        writer.add(prompt_of(number, "a prompt"));
-        writer.add(usage_of(number));
-        writer.end(end_of(number));
-      }
-      while (!writer.backlog_empty()) writer.retry();
-    });
-  }
-  for (std::thread& worker : workers) worker.join();
-  REQUIRE(recorder->stop(kStopNs));
-  check_exactly_once(folder, 3 * kPerWorker);
-  Reader reader(folder.database());
-  // Of each worker, ids rise with the rowid. The last digits tell the number.
-  std::vector<uint64_t> next = {0, kPerWorker, 2 * kPerWorker};
-  for (const std::string& id : reader.rows("SELECT id FROM interceptions ORDER BY rowid")) {
-    const uint64_t number = std::stoull(id.substr(24), nullptr, 16);
-    CHECK(number == next[number / kPerWorker]++);
-  }
-}
-
 }  // namespace weir::record

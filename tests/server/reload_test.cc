@@ -1,13 +1,9 @@
 // Configurations that change under traffic.
 #include <doctest/doctest.h>
-#include <signal.h>
-#include <unistd.h>
 
 #include <atomic>
-#include <fstream>
-#include <iterator>
+#include <future>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "support/gateway.h"
@@ -18,30 +14,11 @@ namespace {
 
 using namespace testing;
 
-// Before any thread of the test starts: a signal to the process must find only the gateway that waits for it.
-void block_reload_signal() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGHUP);
-  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
-}
-
-// As an operator does it.
-void reload(const Gateway& gateway, const std::string& toml) {
-  std::ofstream(gateway.folder() + "/weir.toml") << toml;
-  REQUIRE(::kill(::getpid(), SIGHUP) == 0);
-}
-
 // What the provider saw of the rule that each round brings; empty before the first.
 std::string round_of(Socket& client) {
   client.send(request("/openai/v1/chat/completions", kChat));
   const HttpMessage answer = client.read_answer();
   return answer.status() == 200 ? answer.header("x-seen") : "refused";
-}
-
-std::string read_file(const std::string& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 }  // namespace
@@ -53,13 +30,13 @@ TEST_CASE("reload: exchanges go on while snapshots come and go, each under one o
       connection.send(json_answer("{}", fmt::format("X-Seen: {}\r\n", asked.header("x-round"))));
     }
   });
-  const Gateway gateway({.upstream_port = provider.port(), .workers = 2});
-  const std::string base = read_file(gateway.folder() + "/weir.toml");
+  Gateway gateway({.upstream_port = provider.port(), .workers = 2});
+  const std::string base = gateway.configuration();
   std::atomic<bool> over{false};
-  std::atomic<uint32_t> wrong{0};
-  std::vector<std::thread> clients;
+  std::vector<std::future<size_t>> clients;  // how many answers were of no snapshot
   for (int i = 0; i < 3; i++) {
-    clients.emplace_back([&] {
+    clients.push_back(std::async(std::launch::async, [&] {
+      size_t wrong = 0;
       while (!over) {
         Socket client = gateway.connect();
         for (int j = 0; j < 10 && !over; j++) {
@@ -67,19 +44,20 @@ TEST_CASE("reload: exchanges go on while snapshots come and go, each under one o
           if (!seen.empty() && !seen.starts_with("round-")) wrong++;
         }
       }
-    });
+      return wrong;
+    }));
   }
+  const AtEnd no_matter_how([&] { over = true; });
   // Connections to both workers, most likely: a reload is in force when all of them say so.
   std::vector<Socket> probes;
   for (int i = 0; i < 4; i++) probes.push_back(gateway.connect());
   for (int round = 0; round < 20; round++) {
     const std::string name = fmt::format("round-{}", round);
-    reload(gateway, base + fmt::format("\n[[rule]]\nname = \"round\"\nset = {{ \"x-round\" = \"{}\" }}\n", name));
+    gateway.reload(base + fmt::format("\n[[rule]]\nname = \"round\"\nset = {{ \"x-round\" = \"{}\" }}\n", name));
     for (Socket& probe : probes) CHECK(eventually([&] { return round_of(probe) == name; }));
   }
   over = true;
-  for (std::thread& client : clients) client.join();
-  CHECK(wrong == 0);
+  for (auto& client : clients) CHECK(client.get() == 0);
 }
 
 }  // namespace weir

@@ -12,27 +12,12 @@
 
 #include "base/clock.h"
 #include "support/gateway.h"
+#include "support/stream_answer.h"
 
 namespace weir {
 namespace {
 
 using namespace testing;
-
-constexpr const char* kStreamHead =
-    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
-constexpr const char* kStreaming =
-    R"({"model":"claude","max_tokens":9,"stream":true,"messages":[{"role":"user","content":"hi"}]})";
-
-std::string chunk(std::string_view payload) {
-  return fmt::format("{:x}\r\n{}\r\n", payload.size(), payload);
-}
-std::string event(std::string_view type, std::string_view rest = "") {
-  return fmt::format("event: {0}\ndata: {{\"type\":\"{0}\"{1}}}\n\n", type, rest);
-}
-const std::string kStart = event(
-    "message_start", R"(,"message":{"id":"msg_1","model":"claude","usage":{"input_tokens":5,"output_tokens":1}})");
-const std::string kStop = event("message_delta", R"(,"delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":7})") +
-                          event("message_stop");
 
 TEST_CASE("upstream: a kept connection that dies before an answer is tried once more on a fresh one") {
   std::atomic<int> connection_number{0};
@@ -440,44 +425,6 @@ TEST_CASE("upstream: 300 streams at once on one worker, two workers share the lo
     }
     CHECK(gateway.rows(300).size() == 300);
   }
-}
-
-TEST_CASE("drain: running exchanges finish, new ones are refused, the exit code is 0") {
-  std::atomic<bool> go{false};
-  Provider provider([&](Socket& connection) {
-    connection.read_request();
-    connection.send(std::string(kStreamHead) + chunk(kStart));
-    eventually([&] { return go.load(); });
-    connection.send(chunk(kStop) + "0\r\n\r\n");
-    connection.wait_end();
-  });
-  Gateway gateway({.upstream_port = provider.port()});
-  Socket idle = gateway.connect();
-  Socket client = gateway.connect();
-  client.send(request("/anthropic/v1/messages", kStreaming));
-  client.receive(10);
-  std::thread stopping([&] { CHECK(gateway.stop() == 0); });
-  CHECK(idle.wait_end());
-  go = true;
-  std::string rest;
-  for (std::string part = client.receive(); !part.empty(); part = client.receive()) rest += part;
-  CHECK(rest.ends_with("0\r\n\r\n"));
-  stopping.join();
-  CHECK(gateway.rows(1)[0].outcome == "completed");
-}
-
-TEST_CASE("drain: after the timeout what still runs is ended and recorded") {
-  Provider provider([&](Socket& connection) {
-    connection.read_request();
-    connection.send(std::string(kStreamHead) + chunk(kStart));
-    connection.wait_end();
-  });
-  Gateway gateway({.upstream_port = provider.port(), .toml = "[timeouts]\ndrain = \"100ms\"\n"});
-  Socket client = gateway.connect();
-  client.send(request("/anthropic/v1/messages", kStreaming));
-  client.receive(10);
-  CHECK(gateway.stop() == 0);
-  CHECK(gateway.rows(1)[0].outcome == "gateway_error");
 }
 
 }  // namespace

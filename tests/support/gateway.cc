@@ -1,13 +1,13 @@
 #include "support/gateway.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <stdexcept>
 
 #include "base/clock.h"
@@ -22,7 +22,19 @@ void write_file(const std::string& path, std::string_view text) {
   std::filesystem::permissions(path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
 }
 
-std::string configuration(const Gateway::Options& options, const std::string& folder) {
+std::string read_file(const std::string& path, uintmax_t from = 0) {
+  std::ifstream file(path);
+  std::string text(std::filesystem::file_size(path) - from, '\0');
+  file.seekg(static_cast<std::streamoff>(from));
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  return text;
+}
+
+uint16_t port_of(const std::string& address) {
+  return static_cast<uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
+}
+
+std::string first_configuration(const Gateway::Options& options, const std::string& folder) {
   write_file(folder + "/anthropic.key", "sk-ant-operator-0123456789abcdef");
   write_file(folder + "/openai.key", "sk-operator-0123456789abcdef");
   std::string text =
@@ -73,7 +85,7 @@ Gateway::Gateway(const Options& options) {
   if (auto added = (*store)->add_key(key); !added) throw std::runtime_error(added.error().message);
 
   const std::string path = folder_ + "/weir.toml";
-  write_file(path, configuration(options, folder_));
+  write_file(path, first_configuration(options, folder_));
   auto config = gateway::load_config(path);
   if (!config) throw std::runtime_error(config.error().message);
   log_descriptor_ = ::open((folder_ + "/log").c_str(), O_CREAT | O_RDWR | O_APPEND | O_CLOEXEC, 0600);
@@ -105,8 +117,11 @@ int Gateway::stop() {
 }
 
 uint16_t Gateway::port(size_t listener) const {
-  const std::string address = server_->listening()[listener].address;
-  return static_cast<uint16_t>(std::stoi(address.substr(address.rfind(':') + 1)));
+  return port_of(server_->listening()[listener].address);
+}
+
+uint16_t Gateway::admin_port() const {
+  return port_of(server_->admin_address());
 }
 
 std::vector<record::InterceptionRow> Gateway::rows(size_t count) const {
@@ -131,8 +146,28 @@ size_t Gateway::row_count() const {
 
 std::string Gateway::log() const {
   sink_->flush();
-  std::ifstream file(folder_ + "/log");
-  return {std::istreambuf_iterator<char>(file), {}};
+  return read_file(folder_ + "/log");
+}
+
+std::string Gateway::configuration() const {
+  return read_file(folder_ + "/weir.toml");
+}
+
+void Gateway::reload(const std::string& configuration) {
+  const std::string log = folder_ + "/log";
+  sink_->flush();
+  const uintmax_t before = std::filesystem::file_size(log);
+  write_file(folder_ + "/weir.toml", configuration);
+  ::kill(::getpid(), SIGHUP);
+  const auto done = [&] { return read_file(log, before).find("configuration reloaded") != std::string::npos; };
+  if (!eventually(done)) throw std::runtime_error("the reload took too long");
+}
+
+void block_reload_signal() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGHUP);
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
 }
 
 std::string request(std::string_view path, std::string_view body, std::string_view more_headers) {

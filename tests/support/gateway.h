@@ -3,9 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/log.h"
@@ -39,8 +41,11 @@ class Gateway {
   std::vector<record::InterceptionRow> rows(size_t count) const;
   size_t row_count() const;
   const std::string& folder() const { return folder_; }
-  std::string log() const;  // what has been logged so far
-  int stop();               // drains; the exit code
+  std::string log() const;                        // what has been logged so far
+  std::string configuration() const;              // the file's text
+  void reload(const std::string& configuration);  // as an operator does it; until the log says that it is in force
+  uint16_t admin_port() const;                    // REQUIRES: an [admin] address
+  int stop();                                     // drains; the exit code
 
  private:
   std::string folder_;
@@ -50,6 +55,23 @@ class Gateway {
   std::thread thread_;
   int exit_code_ = -1;
 };
+
+// At the end of its block, also when a check or a wait fails there: threads that would never end, or that would end the
+// program when nobody has joined them.
+class AtEnd {
+ public:
+  explicit AtEnd(std::function<void()> run) : run_(std::move(run)) {}
+  ~AtEnd() { run_(); }
+  AtEnd(const AtEnd&) = delete;
+  AtEnd& operator=(const AtEnd&) = delete;
+
+ private:
+  std::function<void()> run_;
+};
+
+// For reload(), before any thread of the test starts: a signal to the process must find only the gateway that waits for
+// it.
+void block_reload_signal();
 
 // A request with the gateway token as bearer. `body` empty: a GET.
 std::string request(std::string_view path, std::string_view body, std::string_view more_headers = {});
