@@ -38,6 +38,8 @@ struct Feeder {
   std::unique_ptr<Sink> sink;
   SqliteSink* sqlite = nullptr;  // `sink`, if it is one
   std::optional<Consumer> consumer;
+  size_t sink_index = 0;
+  std::atomic<DatabaseState> state{DatabaseState::ok};  // written by the thread
   std::thread thread;
 };
 
@@ -59,12 +61,11 @@ struct Recorder::Impl {
   std::mutex space_mutex;  // one at a time moves the tails
   std::mutex mutex;
   std::condition_variable wake;
-  bool stopping = false;                                // mutex
-  bool keeper_stopping = false;                         // mutex: the feeders have ended
-  uint64_t stop_deadline_ns = 0;                        // mutex
-  std::atomic<DatabaseState> state{DatabaseState::ok};  // written by the database's feeder
-  Counter delivered_outside;                            // space_mutex; counted where no sink of this process is
-  bool drained = false;                                 // written by stop()
+  bool stopping = false;          // mutex
+  bool keeper_stopping = false;   // mutex: the feeders have ended
+  uint64_t stop_deadline_ns = 0;  // mutex
+  Counter delivered_outside;      // space_mutex; counted where no sink of this process is
+  bool drained = false;           // written by stop()
 
   Impl(const RecorderOptions& given, LogSink* given_log)
       : options(given), log_sink(given_log), logger(logger_of(given_log)) {}
@@ -78,7 +79,6 @@ struct Recorder::Impl {
   Result<> make_journals();
   void make_feeder(size_t sink_index);
   Result<> recover(Feeder& feeder);
-  SinkResult<bool> turn(Feeder& feeder);
   void feed(Feeder& feeder);
   void keep();
   void release_space();
@@ -88,7 +88,7 @@ struct Recorder::Impl {
   bool empty() const;
   // The one whose state and progress are told: SQLite, else the first; null if every sink is outside.
   const Feeder* database() const;
-  void note_state(const Feeder& feeder, int code);
+  static void note_state(Feeder& feeder, int code);
 };
 
 namespace {
@@ -168,6 +168,7 @@ void Recorder::Impl::make_feeder(size_t sink_index) {
   const bool durable = options.sync_interval_ns > 0;
   auto feeder = std::make_unique<Feeder>();
   feeder->logger = logger_of(log_sink);
+  feeder->sink_index = sink_index;
   if (spec.kind == SinkSpec::Kind::sqlite) {
     auto sqlite = std::make_unique<SqliteSink>(
         SqliteSink::Options{.path = spec.path, .node = options.node, .durable_commits = durable});
@@ -196,7 +197,7 @@ void Recorder::Impl::make_feeder(size_t sink_index) {
 
 Result<> Recorder::Impl::recover(Feeder& feeder) {
   for (bool more = true; more && !feeder.consumer->recovered();) {
-    auto turned = turn(feeder);
+    auto turned = feeder.consumer->turn();
     if (!turned && turned.error().permanent) return std::unexpected(Error{turned.error().message});
     if (!turned) feeder.consumer->failed(turned.error());
     note_state(feeder, turned ? SQLITE_OK : turned.error().code);
@@ -234,7 +235,8 @@ Journal& Recorder::journal(uint32_t worker_index) {
 }
 
 DatabaseState Recorder::database_state() const {
-  return impl_->state.load(std::memory_order_relaxed);
+  const Feeder* const feeder = impl_->database();
+  return feeder != nullptr ? feeder->state.load(std::memory_order_relaxed) : DatabaseState::ok;
 }
 
 uint64_t Recorder::delivered_count() const {
@@ -249,11 +251,25 @@ const Feeder* Recorder::Impl::database() const {
   return feeders.empty() ? nullptr : feeders.front().get();
 }
 
-void Recorder::Impl::note_state(const Feeder& feeder, int code) {
-  if (&feeder != database()) return;
+std::vector<SinkProgress> Recorder::sinks() const {
+  std::vector<SinkProgress> all;
+  for (size_t i = 0; i < impl_->options.sinks.size(); ++i) {
+    SinkProgress& sink = all.emplace_back(SinkProgress{.name = impl_->options.sinks[i].name});
+    for (const auto& journal : impl_->journals) {
+      const uint64_t position = journal->consumers().position(i);  // first: the head only grows
+      sink.behind_bytes += journal->head() - position;
+    }
+  }
+  for (const auto& feeder : impl_->feeders) {
+    all[feeder->sink_index].state = feeder->state.load(std::memory_order_relaxed);
+  }
+  return all;
+}
+
+void Recorder::Impl::note_state(Feeder& feeder, int code) {
   DatabaseState now = feeder.consumer->recovered() ? DatabaseState::ok : DatabaseState::recovering;
   if (code != SQLITE_OK) now = feeder.sqlite != nullptr ? state_of(code) : DatabaseState::failing;
-  state.store(now, std::memory_order_relaxed);
+  feeder.state.store(now, std::memory_order_relaxed);
 }
 
 bool Recorder::stop(uint64_t deadline_ns) {
@@ -278,14 +294,10 @@ bool Recorder::stop(uint64_t deadline_ns) {
 
 // ---- a feeder's thread
 
-SinkResult<bool> Recorder::Impl::turn(Feeder& feeder) {
-  return feeder.consumer->turn();
-}
-
 void Recorder::Impl::feed(Feeder& feeder) {
   Consumer& consumer = *feeder.consumer;
   for (;;) {
-    auto turned = turn(feeder);
+    auto turned = consumer.turn();
     if (turned) {
       consumer.works();
     } else {

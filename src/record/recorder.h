@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -51,10 +52,17 @@ struct RecorderOptions {
   OnEnded on_ended = {};          // may be empty
 };
 
-// What the database was doing at the recorder's last attempt.
+// What the database, or another sink, was doing at the recorder's last attempt.
 enum class DatabaseState : uint8_t { ok, recovering, locked, full, read_only, corrupt, absent, failing };
 inline constexpr size_t kDatabaseStateCount = 8;
 std::string_view text(DatabaseState state);  // "read_only"
+
+// Of one sink, for metrics.
+struct SinkProgress {
+  std::string_view name;
+  uint64_t behind_bytes = 0;             // of the live journals, what it does not have yet
+  std::optional<DatabaseState> state{};  // at its last attempt; unknown of a sink outside
+};
 
 class Recorder {
  public:
@@ -71,7 +79,8 @@ class Recorder {
   Journal& journal(uint32_t worker_index);
   // For metrics; any thread.
   DatabaseState database_state() const;
-  uint64_t delivered_count() const;  // records of this run's journals that are in the database
+  uint64_t delivered_count() const;         // records of this run's journals that are in the database
+  std::vector<SinkProgress> sinks() const;  // as configured; the names live as long as the recorder
 
   // Drains what is there (bounded by `deadline_ns` from now), then joins the threads. True if nothing is left in the
   // journals. The workers have stopped, their backlogs placed.

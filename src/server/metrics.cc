@@ -86,7 +86,7 @@ void add_journals(const MetricsView& view, Exposition& out) {
   for (size_t i = 0; i < view.journals.size(); i++) {
     out.sample("weir_journal_size_bytes", fmt::format("worker=\"{}\"", i), view.journals[i].size);
   }
-  out.metric("weir_journal_used_bytes", "gauge", "Of it, what is not in the database yet.");
+  out.metric("weir_journal_used_bytes", "gauge", "Of it, what is not in every sink yet.");
   for (size_t i = 0; i < view.journals.size(); i++) {
     out.sample("weir_journal_used_bytes", fmt::format("worker=\"{}\"", i), view.journals[i].used);
   }
@@ -99,6 +99,22 @@ void add_journals(const MetricsView& view, Exposition& out) {
   for (size_t i = 0; i < record::kDatabaseStateCount; i++) {
     const auto state = static_cast<record::DatabaseState>(i);
     out.sample("weir_database_state", fmt::format("state=\"{}\"", record::text(state)), view.database == state ? 1 : 0);
+  }
+}
+
+void add_sinks(const MetricsView& view, Exposition& out) {
+  out.metric("weir_sink_behind_bytes", "gauge", "Of the journals, what the sink does not have yet.");
+  for (const record::SinkProgress& sink : view.sinks) {
+    out.sample("weir_sink_behind_bytes", fmt::format("sink=\"{}\"", escape_label(sink.name)), sink.behind_bytes);
+  }
+  out.metric("weir_sink_state", "gauge", "1 for the state of a sink of this process at its last attempt.");
+  for (const record::SinkProgress& sink : view.sinks) {
+    for (size_t i = 0; sink.state.has_value() && i < record::kDatabaseStateCount; i++) {
+      const auto state = static_cast<record::DatabaseState>(i);
+      out.sample("weir_sink_state",
+                 fmt::format("sink=\"{}\",state=\"{}\"", escape_label(sink.name), record::text(state)),
+                 *sink.state == state ? 1 : 0);
+    }
   }
 }
 
@@ -137,6 +153,7 @@ std::string render_metrics(const MetricsView& view) {
   add_histogram(view, "weir_exchange_seconds", "From a request's whole head to the end of its answer.",
                 &proxy::WorkerCounters::duration, out);
   add_journals(view, out);
+  add_sinks(view, out);
   return out.take();
 }
 

@@ -14,13 +14,14 @@ namespace weir::server {
 
 struct JournalNumbers {
   uint64_t size = 0;
-  uint64_t used = 0;  // not in the database yet
+  uint64_t used = 0;  // not in every sink yet
 };
 // All that a scrape shows.
 struct MetricsView {
   std::vector<const proxy::WorkerCounters*> workers = {};
   std::vector<JournalNumbers> journals = {};  // by worker
   record::DatabaseState database = record::DatabaseState::ok;
+  std::vector<record::SinkProgress> sinks = {};
   uint64_t records_delivered = 0;
   uint64_t limit_table_full = 0;
   bool draining = false;

@@ -382,6 +382,7 @@ MetricsView Server::Impl::metrics_view() const {
     view.journals.push_back({.size = journal.size(), .used = journal.head() - tail});
   }
   view.database = recorder->database_state();
+  view.sinks = recorder->sinks();
   view.records_delivered = recorder->delivered_count();
   view.limit_table_full = limiter->addresses.full_count() + limiter->initiators.full_count();
   view.draining = draining.load(std::memory_order_relaxed);

@@ -6,10 +6,13 @@ import itertools
 import json
 import os
 import pathlib
+import pwd
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
+import tempfile
 import threading
 
 import pytest
@@ -247,6 +250,48 @@ def test_the_password_is_not_in_the_command_line_and_the_keys_not_in_the_environ
     process = pathlib.Path(f"/proc/{sink_pid(gateway)}")
     assert b"dbname" not in (process / "cmdline").read_bytes()
     assert rig.ANTHROPIC_KEY.encode() not in (process / "environ").read_bytes()
+
+
+@needs_postgres
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_weir_sink_is_the_user_that_weir_becomes(mock, server, database):
+    nobody = pwd.getpwnam("nobody")
+    with tempfile.TemporaryDirectory(prefix="weir-user-") as name:
+        folder = pathlib.Path(name)
+        folder.chmod(0o755)  # a folder that another user may enter, which pytest's own are not
+        for program in (WEIR, WEIR_SINK):
+            shutil.copy(program, folder)
+        connection = to_postgres(folder, server, database)
+        os.chown(folder / f"dsn-{database}", nobody.pw_uid, nobody.pw_gid)
+        (folder / f"dsn-{database}").chmod(0o600)
+        gateway = rig.Weir(folder, configuration(mock.port, extra=sinks(connection)), "--user", "nobody", "--admin",
+                           "127.0.0.1:0", binary=str(folder / "weir"))
+        try:
+            gateway.token = gateway.add_key()
+            assert_postgres_has_all(gateway, server, database, traffic(gateway, 5))
+            for line in pathlib.Path(f"/proc/{sink_pid(gateway)}/status").read_text(encoding="ascii").splitlines():
+                if line.startswith("Uid"):
+                    assert line.split()[1:] == [str(nobody.pw_uid)] * 4
+                if line.startswith(("CapPrm", "CapEff")):
+                    assert int(line.split()[1], 16) == 0
+            eventually("nothing is left to bring", lambda: all(
+                gateway.metrics()[f'weir_sink_behind_bytes{{sink="{sink}"}}'] == 0 for sink in ("sqlite", "postgres")))
+        finally:
+            assert gateway.stop() == 0, gateway.log()
+
+
+@needs_postgres
+def test_metrics_tell_which_sink_is_behind(begin, mock, tmp_path, server, database):
+    gateway = begin("a", configuration(mock.port, extra=sinks(to_postgres(tmp_path, server, database))), "--admin",
+                    "127.0.0.1:0")
+    assert_postgres_has_all(gateway, server, database, traffic(gateway, 3))
+    with server.locked(database, "token_usages"):
+        traffic(gateway, 3)
+        eventually("SQLite has them", lambda: gateway.metrics()['weir_sink_behind_bytes{sink="sqlite"}'] == 0)
+        metrics = gateway.metrics()
+        assert metrics['weir_sink_behind_bytes{sink="postgres"}'] > 0
+        assert metrics['weir_sink_state{sink="sqlite",state="ok"}'] == 1
+    eventually("PostgreSQL has them", lambda: gateway.metrics()['weir_sink_behind_bytes{sink="postgres"}'] == 0)
 
 
 @needs_postgres
