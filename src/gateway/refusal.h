@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <string_view>
 
 #include "base/byte_buffer.h"
@@ -55,9 +56,12 @@ enum class Refusal : uint8_t {
   WEIR_REFUSALS(WEIR_REFUSAL_SYMBOL)
 #undef WEIR_REFUSAL_SYMBOL
 };
-#define WEIR_REFUSAL_ONE(symbol, status, text, fault) +1
-inline constexpr size_t kRefusalCount = 1 WEIR_REFUSALS(WEIR_REFUSAL_ONE);  // with `none`
-#undef WEIR_REFUSAL_ONE
+inline constexpr Refusal kRefusals[] = {Refusal::none,
+#define WEIR_REFUSAL_ENTRY(symbol, status, text, fault) Refusal::symbol,
+                                        WEIR_REFUSALS(WEIR_REFUSAL_ENTRY)
+#undef WEIR_REFUSAL_ENTRY
+};
+inline constexpr size_t kRefusalCount = std::size(kRefusals);
 
 struct RefusalRow {
   std::string_view symbol;  // as it stands in logs and metrics
