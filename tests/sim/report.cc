@@ -37,6 +37,7 @@ void fail_with(const std::string& invariant) {
 void trace_line(const std::string& line) {
   if (report().flush_log) report().flush_log();
   fmt::print("{:>5}.{:06} {}\n", report().now_ns / kNsPerSecond, report().now_ns % kNsPerSecond / kNsPerUs, line);
+  std::fflush(stdout);
 }
 
 }  // namespace weir::sim
