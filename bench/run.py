@@ -53,6 +53,8 @@ def read_options():
     unknown = set(filter(None, options.peers.split(","))) - set(systems.PEERS)
     if unknown:
         parser.error(f"unknown peer {', '.join(sorted(unknown))}; there are {', '.join(systems.PEERS)}")
+    if options.only and options.check:
+        parser.error("--only measures nothing that --check knows")
     if options.rounds < 1:
         parser.error("--rounds must be 1 or more")
     cores = os.cpu_count()
@@ -136,7 +138,7 @@ def main():
     wanted = targets.read()
     if options.scenario:
         wanted = [target for target in wanted if target.get("case") in options.scenario]
-    verdicts = targets.judge(results, wanted) if options.peers or options.check else []
+    verdicts = targets.judge(results, wanted) if (options.peers or options.check) and not options.only else []
     print(report.terminal(results, verdicts))
     write(options, results, verdicts)
     wrong = [entry for case in results["cases"].values() for entry in case["systems"].values() if entry["faults"]]
