@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <iterator>
 
+#include "gateway/messages.h"
+
 namespace weir::cli {
 
 namespace {
@@ -257,6 +259,21 @@ std::string named_command(const CLI::App& app) {
   return path;
 }
 
+// What to say when the word behind the last known command is none: "unknown command 'lgo'; did you mean 'log'?". Empty
+// if something else is wrong.
+std::string unknown_command(CLI::App& app) {
+  CLI::App* last = &app;
+  while (!last->get_subcommands().empty()) last = last->get_subcommands().front();
+  std::vector<std::string_view> known;
+  for (const CLI::App* command : last->get_subcommands({})) known.push_back(command->get_name());
+  const std::vector<std::string> rest = last->remaining();
+  if (known.empty() || rest.empty() || rest.front().starts_with('-')) return {};
+  const std::string path = named_command(app) + (last == &app ? "" : " ");
+  const std::string_view nearest = gateway::nearest_of(rest.front(), known);
+  return fmt::format("unknown command '{}{}'{}", path, rest.front(),
+                     nearest.empty() ? "" : fmt::format("; did you mean '{}{}'?", path, nearest));
+}
+
 }  // namespace
 
 std::span<const TwinFlag> twin_flags() {
@@ -278,9 +295,12 @@ Parsed parse_arguments(int argc, const char* const* argv) {
     parsed.exit_code = 0;
     return parsed;
   } catch (const CLI::Error& error) {
-    const std::string command = named_command(app);
-    fmt::print(stderr, "weir{}{}: {}\nweir{}{} --help says what it takes.\n", command.empty() ? "" : " ", command,
-               error.what(), command.empty() ? "" : " ", command);
+    const std::string command = (app.get_subcommands().empty() ? "" : " ") + named_command(app);
+    if (const std::string unknown = unknown_command(app); !unknown.empty()) {
+      fmt::print(stderr, "weir: {}\nweir{} --help says what there is.\n", unknown, command);
+    } else {
+      fmt::print(stderr, "weir{0}: {1}\nweir{0} --help says what it takes.\n", command, error.what());
+    }
     parsed.exit_code = kExitUsage;
     return parsed;
   }

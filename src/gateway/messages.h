@@ -44,8 +44,8 @@ inline size_t edit_distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
-// "; did you mean \"max_head\"?", or nothing if no candidate is near.
-inline std::string suggestion(std::string_view word, std::span<const std::string_view> candidates) {
+// The candidate that may have been meant; empty if none is near.
+inline std::string_view nearest_of(std::string_view word, std::span<const std::string_view> candidates) {
   std::string_view nearest;
   size_t nearest_distance = std::max<size_t>(2, word.size() / 3) + 1;
   if (word.size() > 100) return {};
@@ -57,6 +57,12 @@ inline std::string suggestion(std::string_view word, std::span<const std::string
     nearest_distance = distance;
     nearest = candidate;
   }
+  return nearest;
+}
+
+// "; did you mean \"max_head\"?", or nothing if no candidate is near.
+inline std::string suggestion(std::string_view word, std::span<const std::string_view> candidates) {
+  const std::string_view nearest = nearest_of(word, candidates);
   return nearest.empty() ? std::string() : fmt::format("; did you mean \"{}\"?", nearest);
 }
 
