@@ -13,7 +13,8 @@ namespace weir::proxy {
 
 namespace {
 
-// A refused request's body up to this size is read and thrown away so that the connection can go on; beyond, it ends.
+// A refused request's body up to this length is read and thrown away so that the connection can go on. Behind a longer
+// one, or one in chunks, which may be as long as it likes, the connection ends, and the answer says so.
 constexpr uint64_t kDiscardMax = 256u << 10;
 // Pipelined bytes that wait behind a running exchange; then receiving pauses.
 constexpr size_t kStashMax = 64u << 10;
@@ -40,7 +41,7 @@ void Downstream::begin(Worker& worker, const WorkerListener& listener, int descr
   listener_ = &listener;
   exchange_ = nullptr;
   head_seen_ = 0;
-  discard_framing_ = wire::BodyFraming::none;
+  discard_remaining_ = 0;
   client_ended_ = false;
   request_count_ = 0;
   close_after_ = false;
@@ -278,43 +279,18 @@ void Downstream::refuse(gateway::Refusal refusal, std::string_view detail) {
 }
 
 size_t Downstream::consume_discarded(std::string_view input) {
-  if (discard_framing_ == wire::BodyFraming::length) {
-    const size_t taken = static_cast<size_t>(std::min<uint64_t>(input.size(), discard_remaining_));
-    discard_remaining_ -= taken;
-    if (discard_remaining_ == 0) next_request();
-    return taken;
-  }
-  size_t offset = 0;
-  for (;;) {
-    const wire::ChunkDecoder::Piece piece = discard_decoder_.next(input, offset);
-    switch (piece.kind) {
-      case wire::ChunkDecoder::Kind::data:
-        discard_remaining_ -= std::min<uint64_t>(discard_remaining_, piece.payload.size());
-        if (discard_remaining_ == 0) {
-          linger();
-          return input.size();
-        }
-        continue;
-      case wire::ChunkDecoder::Kind::need_more:
-        return input.size();
-      case wire::ChunkDecoder::Kind::invalid:
-        linger();
-        return input.size();
-      case wire::ChunkDecoder::Kind::end:
-        next_request();
-        return offset;
-    }
-  }
+  const size_t taken = static_cast<size_t>(std::min<uint64_t>(input.size(), discard_remaining_));
+  discard_remaining_ -= taken;
+  if (discard_remaining_ == 0) next_request();
+  return taken;
 }
 
-void Downstream::discard_rest(wire::BodyFraming framing, uint64_t remaining, const wire::ChunkDecoder& decoder) {
-  if (framing == wire::BodyFraming::length && remaining > kDiscardMax) {
+void Downstream::discard_rest(wire::BodyFraming framing, uint64_t remaining) {
+  if (framing != wire::BodyFraming::length || remaining > kDiscardMax) {
     close_after_ = true;
     return;
   }
-  discard_framing_ = framing;
-  discard_remaining_ = framing == wire::BodyFraming::length ? remaining : kDiscardMax;
-  discard_decoder_ = decoder;
+  discard_remaining_ = remaining;
 }
 
 // --- the answer is on its way ---
@@ -353,7 +329,7 @@ void Downstream::exchange_over() {
   if (stream_.terminating()) return;
   if (close_after_ || worker_->draining() || client_ended_) {
     linger();
-  } else if (discard_framing_ != wire::BodyFraming::none) {
+  } else if (discard_remaining_ > 0) {
     state_ = State::discarding;
     set_deadline(worker_->now_ns() + worker_->timeouts().body);
     go_on();
@@ -364,7 +340,6 @@ void Downstream::exchange_over() {
 }
 
 void Downstream::next_request() {
-  discard_framing_ = wire::BodyFraming::none;
   head_seen_ = 0;
   state_ = State::idle;
   set_deadline(worker_->now_ns() + worker_->timeouts().idle);

@@ -11,7 +11,6 @@
 #include "gateway/refusal.h"
 #include "proxy/stream.h"
 #include "proxy/timer_wheel.h"
-#include "wire/chunk.h"
 #include "wire/head.h"
 
 namespace weir::proxy {
@@ -59,9 +58,9 @@ class Downstream : public Slot {
   bool must_close() const { return close_after_; }
   // The exchange is over; the connection goes on with the next request, or ends.
   void exchange_over();
-  // The rest of the refused request's body is thrown away: so many bytes, chunks, or too many to wait for (then the
-  // connection ends).
-  void discard_rest(wire::BodyFraming framing, uint64_t remaining, const wire::ChunkDecoder& decoder);
+  // The rest of the refused request's body is thrown away, if its length is known and small; else the connection ends
+  // after the answer (must_close()).
+  void discard_rest(wire::BodyFraming framing, uint64_t remaining);
   // The client has left or its connection is broken.
   void client_gone(io::Code code);
   // The connection ends now, its answer unfinished.
@@ -104,10 +103,8 @@ class Downstream : public Slot {
   Timer timer_;
   BufferId stash_ = kNoBufferId;  // received and not consumed yet, but for its first stash_used_ bytes
   size_t stash_used_ = 0;
-  size_t head_seen_ = 0;  // of the stash: already looked at for a head
-  wire::BodyFraming discard_framing_ = wire::BodyFraming::none;
-  uint64_t discard_remaining_ = 0;
-  wire::ChunkDecoder discard_decoder_;
+  size_t head_seen_ = 0;            // of the stash: already looked at for a head
+  uint64_t discard_remaining_ = 0;  // of a refused request's body
   uint64_t linger_end_ns_ = 0;
   uint32_t request_count_ = 0;
   bool close_after_ = false;

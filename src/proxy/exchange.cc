@@ -510,7 +510,7 @@ void Exchange::refuse(gateway::Refusal refusal, std::string_view detail, std::st
                      refusal == gateway::Refusal::body_too_large || refusal == gateway::Refusal::malformed_target ||
                      refusal == gateway::Refusal::request_timeout || refusal == gateway::Refusal::address_connections ||
                      (expect_continue_ && !body_received_) || downstream_->must_close();
-  if (!body_received_ && !close) downstream_->discard_rest(request_framing_, body_remaining_, request_decoder_);
+  if (!body_received_ && !close) downstream_->discard_rest(request_framing_, body_remaining_);
   downstream_->answer_queued(close);
   const bool saturated = refusal == gateway::Refusal::journal_full || refusal == gateway::Refusal::overloaded ||
                          refusal == gateway::Refusal::address_connections ||

@@ -235,13 +235,30 @@ TEST_CASE("http: a refused request's small body is skipped and the connection go
   CHECK(client.read_answer().status() == 404);
   client.send(request("/openai/v1/chat/completions", kChat));
   CHECK(client.read_answer().status() == 200);
-  client.send(
-      fmt::format("POST /nowhere HTTP/1.1\r\nHost: gw\r\nX-Api-Key: {}\r\nTransfer-Encoding: "
-                  "chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n",
-                  kToken));
-  CHECK(client.read_answer().status() == 404);
-  client.send(request("/openai/v1/chat/completions", kChat));
-  CHECK(client.read_answer().status() == 200);
+}
+
+TEST_CASE(
+    "http: behind a refused request whose body may be too long to skip, the answer says that the connection ends") {
+  Echo echo;
+  Gateway gateway({.upstream_port = echo.provider.port()});
+  const std::string chunks = "5\r\nabcde\r\n";
+  struct Row {
+    std::string head;
+    std::string body;
+  };
+  const Row rows[] = {{"Content-Length: 300000", std::string(300000, 'x')},
+                      {"Transfer-Encoding: chunked", chunks + "0\r\n\r\n"},
+                      {"Transfer-Encoding: chunked", chunks},  // and no end
+                      {"Transfer-Encoding: chunked", "80000\r\n" + std::string(0x80000, 'x') + "\r\n0\r\n\r\n"}};
+  for (const Row& row : rows) {
+    Socket client = gateway.connect();
+    client.send(fmt::format("POST /nowhere HTTP/1.1\r\nHost: gw\r\nX-Api-Key: {}\r\n{}\r\n\r\n", kToken, row.head));
+    client.try_send(row.body);
+    const HttpMessage answer = client.read_answer();
+    CHECK(answer.status() == 404);
+    CHECK(answer.header("connection") == "close");
+    CHECK(client.wait_end());
+  }
 }
 
 TEST_CASE("http: refusals have the status, the text and the shape of the route's API") {
