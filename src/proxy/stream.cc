@@ -14,6 +14,9 @@ constexpr size_t kCoalesceMax = 1024;
 constexpr size_t kTailSize = 4096;
 // Plaintext that one SSL_write gets: four full records.
 constexpr size_t kEncryptMax = 64u << 10;
+// Segments that together are no larger leave as one copy by a plain send: that costs the kernel less than a message of
+// several slices costs it, and what held the bytes is free again while they are hot.
+constexpr size_t kJoinMax = 4096;
 
 }  // namespace
 
@@ -244,6 +247,7 @@ void Stream::flush() {
     sent_bytes_in_flight_ = wire_bytes_;
   } else {
     if (queue_.empty()) return;
+    if (queue_.count() > 1 && queue_.bytes() <= kJoinMax) move_waiting_to_block();
     count = queue_.gather(slices);
     sent_bytes_in_flight_ = 0;
     for (size_t i = 0; i < count; i++) sent_bytes_in_flight_ += slices[i].iov_len;
