@@ -253,8 +253,7 @@ size_t Downstream::consume_head(std::string_view input) {
   }
   state_ = State::exchange;
   clear_deadline();
-  exchange_->on_head(head, input.substr(0, result.size));
-  return result.size;
+  return result.size + exchange_->on_head(head, input.substr(0, result.size), input.substr(result.size));
 }
 
 // A request that is no HTTP has no exchange and no route: it is refused here, and the connection ends.

@@ -113,7 +113,7 @@ void Exchange::reset() {
 
 // --- the head ---
 
-void Exchange::on_head(const wire::RequestHead& head, std::string_view head_bytes) {
+size_t Exchange::on_head(const wire::RequestHead& head, std::string_view head_bytes, std::string_view rest) {
   head_complete_ns_ = worker_->now_ns();
   id_ = worker_->uuids().next(worker_->now_us());
   id_.format(id_text_.data());
@@ -134,27 +134,35 @@ void Exchange::on_head(const wire::RequestHead& head, std::string_view head_byte
   kind_ = entry.route.kind;
   api_ = entry.route.found ? entry.route.api : gateway::Api::none;
   request_id_.set(entry.request_id);
-  char route[128];
-  const auto written = fmt::format_to_n(route, sizeof route, "{} {}", head.method_text, entry.target.path);
-  route_text_.set({route, std::min(written.size, sizeof route)});
+  note_route(head.method_text, entry.target.path);
 
   if (worker_->draining()) {
     refuse(gateway::Refusal::shutting_down);
-    return;
+    return 0;
   }
-  if (!within_address_limits()) return;
+  if (!within_address_limits()) return 0;
   if (entry.refusal != gateway::Refusal::none) {
     log_entry_refusal(entry);
     refuse(entry.refusal, entry.detail);
-    return;
+    return 0;
   }
   const auto verdict = worker_->authorizer().ask(entry, *this, identity_);
   if (!verdict) {
     state_ = State::authorizing;
     save_head(head_bytes);
-    return;
+    return 0;
   }
-  judge(head, entry, *verdict, head_bytes);
+  return judge(head, entry, *verdict, head_bytes, rest);
+}
+
+void Exchange::note_route(std::string_view method, std::string_view path) {
+  std::array<char, 128> text;
+  const size_t method_size = std::min(method.size(), text.size() - 1);
+  const size_t path_size = std::min(path.size(), text.size() - 1 - method_size);
+  char* end = std::copy_n(method.begin(), method_size, text.begin());
+  *end++ = ' ';
+  end = std::copy_n(path.begin(), path_size, end);
+  route_text_.set({text.data(), end});
 }
 
 // Before the authorizer is asked: who guesses tokens is slowed down too. False: refused.
@@ -215,21 +223,22 @@ void Exchange::on_authorized(gateway::Verdict verdict, const gateway::Identity& 
   identity_ = identity;
   const Opened opened = reopen();
   state_ = State::head;
-  judge(opened.head, opened.entry, verdict, worker_->buffers().block(saved_head_).view());
+  judge(opened.head, opened.entry, verdict, worker_->buffers().block(saved_head_).view(), {});
   worker_->run_later(*downstream_);  // what came meanwhile waits in the stash
 }
 
-// Everything that can be said before the body: steps 6 to 9 of the entry, the credential, the body's size.
-void Exchange::judge(const wire::RequestHead& head, const gateway::Entry& entry, gateway::Verdict verdict,
-                     std::string_view head_bytes) {
+// Everything that can be said before the body: steps 6 to 9 of the entry, the credential, the body's size. Returns how
+// much of `rest` was taken.
+size_t Exchange::judge(const wire::RequestHead& head, const gateway::Entry& entry, gateway::Verdict verdict,
+                       std::string_view head_bytes, std::string_view rest) {
   const gateway::Admission admission = gateway::admit(*policy_, entry, verdict, identity_, head);
   if (admission.refusal != gateway::Refusal::none) {
     const bool wrong_method = admission.refusal == gateway::Refusal::method_not_allowed;
     refuse(admission.refusal, admission.detail, wrong_method ? entry.route.allow : std::string_view());
-    return;
+    return 0;
   }
   if (policy_->config.limits.for_initiators() && !within_initiator_limits()) [[unlikely]]
-    return;
+    return 0;
   credential_kind_ = admission.credential.kind;
   credential_length_ = static_cast<uint32_t>(admission.credential.secret.size());
   hint_size_ = static_cast<uint8_t>(mask(admission.credential.secret, hint_.data()));
@@ -237,11 +246,20 @@ void Exchange::judge(const wire::RequestHead& head, const gateway::Entry& entry,
   const uint64_t max_body = policy_->config.limits.max_body;
   if (request_framing_ == wire::BodyFraming::length && body_remaining_ > max_body) {
     refuse(gateway::Refusal::body_too_large, format_size(max_body));
-    return;
+    return 0;
   }
   if (body_received_) {
     start(head, entry, admission.credential);
-    return;
+    return 0;
+  }
+  if (request_framing_ == wire::BodyFraming::length && rest.size() >= body_remaining_) {
+    // All of it is here: the head need not be saved, nor read and judged once more.
+    const auto size = static_cast<size_t>(std::exchange(body_remaining_, 0));
+    body_ = worker_->buffers().acquire(size);
+    worker_->buffers().block(body_).append(rest.substr(0, size));
+    body_received_ = true;
+    start(head, entry, admission.credential);
+    return size;
   }
   save_head(head_bytes);
   state_ = State::body;
@@ -249,6 +267,7 @@ void Exchange::judge(const wire::RequestHead& head, const gateway::Entry& entry,
   body_began_ns_ = worker_->now_ns();
   downstream_->set_deadline(body_deadline());
   continue_wanted_ = expect_continue_;
+  return 0;
 }
 
 // --- the body ---

@@ -75,7 +75,8 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
 
   // --- from the client's connection ---
   void begin(Worker& worker, Downstream& downstream);
-  void on_head(const wire::RequestHead& head, std::string_view head_bytes);
+  // `rest`: what came behind the head. Returns how many bytes of it were taken: the whole body, if all of it is here.
+  size_t on_head(const wire::RequestHead& head, std::string_view head_bytes, std::string_view rest);
   // Returns how many bytes it took; what it leaves waits in the stash.
   size_t on_request_bytes(std::string_view bytes);
   void on_input_consumed();  // all that has come was given to on_request_bytes()
@@ -120,8 +121,9 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   // exchange.cc
   Opened reopen();
   void save_head(std::string_view head_bytes);
-  void judge(const wire::RequestHead& head, const gateway::Entry& entry, gateway::Verdict verdict,
-             std::string_view head_bytes);
+  size_t judge(const wire::RequestHead& head, const gateway::Entry& entry, gateway::Verdict verdict,
+               std::string_view head_bytes, std::string_view rest);
+  void note_route(std::string_view method, std::string_view path);
   bool within_address_limits();
   bool within_initiator_limits();
   uint64_t body_deadline();
