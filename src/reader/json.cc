@@ -68,24 +68,12 @@ const SkipContent skip_content = best_skip_content();
 const char* escape_end(const char* at, const char* end, const char*& wrong) {
   wrong = at + 1;
   if (wrong == end) return nullptr;
-  switch (*wrong) {
-    case '"':
-    case '\\':
-    case '/':
-    case 'b':
-    case 'f':
-    case 'n':
-    case 'r':
-    case 't':
-      return at + 2;
-    case 'u':
-      for (++wrong; wrong != at + 6; ++wrong) {
-        if (wrong == end || hex_digit(*wrong) < 0) return nullptr;
-      }
-      return wrong;
-    default:
-      return nullptr;
+  if (is_simple_escape(*wrong)) return at + 2;
+  if (*wrong != 'u') return nullptr;
+  for (++wrong; wrong != at + 6; ++wrong) {
+    if (wrong == end || hex_digit(*wrong) < 0) return nullptr;
   }
+  return wrong;
 }
 
 // The size of the well-formed UTF-8 sequence at the front, 0 if there is none (Unicode 15, table 3-7).

@@ -9,23 +9,6 @@
 namespace weir::reader {
 namespace {
 
-// The letter after the backslash of an escape that has only one.
-bool is_simple_escape(char c) {
-  switch (c) {
-    case '"':
-    case '\\':
-    case '/':
-    case 'b':
-    case 'f':
-    case 'n':
-    case 'r':
-    case 't':
-      return true;
-    default:
-      return false;
-  }
-}
-
 #if defined(__x86_64__)
 
 // The masks of 64 bytes, one bit for each.

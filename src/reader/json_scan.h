@@ -15,6 +15,23 @@
 
 namespace weir::reader {
 
+// The letter after the backslash of an escape that has only one.
+constexpr bool is_simple_escape(char c) {
+  switch (c) {
+    case '"':
+    case '\\':
+    case '/':
+    case 'b':
+    case 'f':
+    case 'n':
+    case 'r':
+    case 't':
+      return true;
+    default:
+      return false;
+  }
+}
+
 // From `at` (inside a string, not inside an escape) to the closing quote, or to an earlier place that has to be looked
 // at with care: a control character, or the backslash of an escape that is not one of a single letter. `end` if there
 // was nothing of all that. `non_ascii` is set if a byte over 0x7F was passed (or, harmlessly, stands just after).

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "record/jsonl_text.h"
+#include "record/sqlite_sink.h"
 
 namespace weir::record {
 
@@ -34,10 +35,6 @@ constexpr const char* kListNames[] = {"", "token_usages", "user_prompts", "tool_
 
 std::string_view bytes_of(const Uuid& id) {
   return {reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size()};
-}
-
-std::string journal_text(uint64_t journal_id) {
-  return fmt::format("{:016x}", journal_id);
 }
 
 }  // namespace
@@ -116,14 +113,7 @@ SinkResult<> JsonlSink::write_place(JsonlFile::Place place) {
 }
 
 SinkResult<std::optional<uint64_t>> JsonlSink::position(uint64_t journal_id) {
-  auto query = state_->prepare("SELECT position FROM journal_positions WHERE journal_id = ?");
-  if (!query) return std::unexpected(std::move(query.error()));
-  const std::string id = journal_text(journal_id);
-  query->bind(1, id);
-  auto row = query->step();
-  if (!row) return std::unexpected(std::move(row.error()));
-  if (!*row) return std::nullopt;
-  return static_cast<uint64_t>(query->integer(0));
+  return stored_position(*state_, journal_id);
 }
 
 // ---- a batch

@@ -26,6 +26,9 @@ struct SinkError {
 template <class T = void>
 using SinkResult = std::expected<T, SinkError>;
 
+// How sinks write a journal's id: 16 hexadecimal digits (an unsigned number of 64 bits is none in SQL).
+std::string journal_text(uint64_t journal_id);
+
 struct JournalPosition {
   uint64_t journal_id;
   uint32_t worker_index;

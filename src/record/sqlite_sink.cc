@@ -50,10 +50,6 @@ int64_t to_integer(uint64_t number) {
   return static_cast<int64_t>(std::min(number, max));
 }
 
-std::string journal_text(uint64_t journal_id) {
-  return fmt::format("{:016x}", journal_id);
-}
-
 // Parameters from `first` on: the columns that an end sets, in the order of both statements.
 void bind_end(Statement& statement, int first, const End& end) {
   statement.bind(first, end.ended_at);
@@ -126,8 +122,8 @@ void SqliteSink::disconnect() {
   database_.reset();
 }
 
-DbResult<std::optional<uint64_t>> SqliteSink::position(uint64_t journal_id) {
-  auto query = database_->prepare("SELECT position FROM journal_positions WHERE journal_id = ?");
+DbResult<std::optional<uint64_t>> stored_position(Database& database, uint64_t journal_id) {
+  auto query = database.prepare("SELECT position FROM journal_positions WHERE journal_id = ?");
   if (!query) return std::unexpected(std::move(query.error()));
   const std::string id = journal_text(journal_id);
   query->bind(1, id);
@@ -135,6 +131,10 @@ DbResult<std::optional<uint64_t>> SqliteSink::position(uint64_t journal_id) {
   if (!row) return std::unexpected(std::move(row.error()));
   if (!*row) return std::nullopt;
   return static_cast<uint64_t>(query->integer(0));
+}
+
+DbResult<std::optional<uint64_t>> SqliteSink::position(uint64_t journal_id) {
+  return stored_position(*database_, journal_id);
 }
 
 DbResult<> SqliteSink::begin() {

@@ -86,4 +86,7 @@ class SqliteSink final : public Sink {
   std::array<char, kUuidTextSize> id_text_{};
 };
 
+// How far that journal is by the table journal_positions, which other sinks keep in a database of their own.
+DbResult<std::optional<uint64_t>> stored_position(Database& database, uint64_t journal_id);
+
 }  // namespace weir::record

@@ -14,6 +14,7 @@ namespace weir::sink {
 namespace {
 
 using record::End;
+using record::journal_text;
 using record::JournalPosition;
 using record::Recovery;
 using record::Start;
@@ -62,10 +63,6 @@ uint64_t lock_key(std::string_view node) {
     for (const char c : part) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
   }
   return hash;
-}
-
-std::string journal_text(uint64_t journal_id) {
-  return fmt::format("{:016x}", journal_id);
 }
 
 std::string comma_list(std::span<const uint64_t> journal_ids) {

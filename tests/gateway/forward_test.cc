@@ -1,32 +1,6 @@
 // What reaches the provider and the client (spec section 4): everything, byte for byte, less what the rules take.
-#include <new>
-
 #include "support.h"
-
-namespace {
-// Counts allocations of this thread while it is on.
-thread_local bool counting = false;
-thread_local size_t allocations = 0;
-}  // namespace
-
-// NOLINTBEGIN(misc-new-delete-overloads, cppcoreguidelines-no-malloc)
-void* operator new(size_t size) {
-  if (counting) ++allocations;
-  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  std::abort();
-}
-// The two that stand for all others: a library's nothrow new must not come from another allocator than delete expects.
-void* operator new(size_t size, const std::nothrow_t&) noexcept {
-  if (counting) ++allocations;
-  return std::malloc(size == 0 ? 1 : size);
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, size_t) noexcept {
-  std::free(memory);
-}
-// NOLINTEND(misc-new-delete-overloads, cppcoreguidelines-no-malloc)
+#include "support/counted_new.h"
 
 namespace weir::gateway::test {
 
@@ -256,18 +230,18 @@ TEST_CASE("forwarding: a warm request allocates nothing from entry to head") {
   ByteBuffer out;
   out.reserve(4096);
 
-  allocations = 0;
-  counting = true;
-  const Entry entry = enter(*policy, {}, request.head);
-  const Admission admission = admit(*policy, entry, Verdict::allowed, identity, request.head);
-  const Caller caller = identify_caller(request.head);
-  UpstreamRequest upstream;
-  upstream.head = &request.head;
-  upstream.provider = entry.route.provider;
-  upstream.path = entry.route.upstream_path;
-  upstream.credential = &admission.credential;
-  write_request_head(policy->rules->program(program_key(entry, admission)), values, upstream, out);
-  counting = false;
+  Caller caller;
+  const size_t allocations = weir::test::allocations_of([&] {
+    const Entry entry = enter(*policy, {}, request.head);
+    const Admission admission = admit(*policy, entry, Verdict::allowed, identity, request.head);
+    caller = identify_caller(request.head);
+    UpstreamRequest upstream;
+    upstream.head = &request.head;
+    upstream.provider = entry.route.provider;
+    upstream.path = entry.route.upstream_path;
+    upstream.credential = &admission.credential;
+    write_request_head(policy->rules->program(program_key(entry, admission)), values, upstream, out);
+  });
 
   CHECK(allocations == 0);
   CHECK(caller.session_id == "s");

@@ -1,42 +1,15 @@
 // A warm reader allocates nothing for ordinary exchanges, and holds little.
 #include <doctest/doctest.h>
 
-#include <cstdlib>
-#include <new>
-
 #include "reader/answer_samples.h"
 #include "reader/support.h"
-
-namespace {
-// Counts allocations of this thread while it is on.
-thread_local bool counting = false;
-thread_local size_t allocations = 0;
-}  // namespace
-
-// NOLINTBEGIN(misc-new-delete-overloads, cppcoreguidelines-no-malloc)
-void* operator new(size_t size) {
-  if (counting) ++allocations;
-  if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
-  std::abort();
-}
-// The two that stand for all others: a library's nothrow new must not come from another allocator than delete expects.
-void* operator new(size_t size, const std::nothrow_t&) noexcept {
-  if (counting) ++allocations;
-  return std::malloc(size == 0 ? 1 : size);
-}
-void operator delete(void* memory) noexcept {
-  std::free(memory);
-}
-void operator delete(void* memory, size_t) noexcept {
-  std::free(memory);
-}
-// NOLINTEND(misc-new-delete-overloads, cppcoreguidelines-no-malloc)
+#include "support/counted_new.h"
 
 extern "C" {
 void* __real__ZN4weir17undumped_allocateEm(size_t size);   // NOLINT(bugprone-reserved-identifier): ld's --wrap
 void* __wrap__ZN4weir17undumped_allocateEm(size_t size);   // NOLINT(bugprone-reserved-identifier)
 void* __wrap__ZN4weir17undumped_allocateEm(size_t size) {  // NOLINT(bugprone-reserved-identifier)
-  if (counting) ++allocations;
+  if (weir::test::counting_allocations) ++weir::test::allocation_count;
   return __real__ZN4weir17undumped_allocateEm(size);
 }
 }
@@ -44,14 +17,7 @@ void* __wrap__ZN4weir17undumped_allocateEm(size_t size) {  // NOLINT(bugprone-re
 namespace weir::reader {
 namespace {
 
-template <class Call>
-size_t allocations_of(Call&& call) {
-  allocations = 0;
-  counting = true;
-  call();
-  counting = false;
-  return allocations;
-}
+using test::allocations_of;
 
 class CountSink final : public FactSink {
  public:

@@ -2,9 +2,9 @@
 
 #include <doctest/doctest.h>
 #include <simdjson.h>
-#include <zlib.h>
 #include <zstd.h>
 
+#include "reader/gzip.h"
 #include "reader/json.h"
 #include "reader/support.h"
 
@@ -63,20 +63,6 @@ std::string refusal(std::string_view body) {
       return "unreadable";
   }
   return {};
-}
-
-std::string gzip(const std::string& text) {
-  z_stream stream{};
-  REQUIRE(deflateInit2(&stream, 9, Z_DEFLATED, 31, 9, Z_DEFAULT_STRATEGY) == Z_OK);
-  std::string out(text.size() + 1000, '\0');
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
-  stream.avail_in = static_cast<uInt>(text.size());
-  stream.next_out = reinterpret_cast<Bytef*>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  REQUIRE(deflate(&stream, Z_FINISH) == Z_STREAM_END);
-  out.resize(stream.total_out);
-  deflateEnd(&stream);
-  return out;
 }
 
 std::string zstd(const std::string& text) {
