@@ -23,6 +23,7 @@ constexpr TwinFlag kTwins[] = {
     {"--cpus", "cpus"},
     {"--ring-entries", "ring_entries"},
     {"--batch-wait", "batch_wait"},
+    {"--ring-without", "ring_without"},
     {"--buffers", "buffers"},
     {"--buffer-size", "buffer_size"},
     {"--max-body", "limits.max_body"},

@@ -53,8 +53,9 @@ Workers
   --cpus LIST              pin workers to these cores, in order: 0,2,4
   --ring-entries N         submission queue of a worker (1024)
   --batch-wait TIME        gather completions so long before acting: less CPU, later events (0)
-  --buffers N              receive buffers of a worker (512)
-  --buffer-size SIZE       of one (4KiB)
+  --ring-without LIST      features of io_uring not to use, for diagnosis: multishot-receive,
+                           multishot-accept, deferred-work, cooperative-work, registered-ring
+  --buffers N              to receive, a worker's (512) --buffer-size SIZE     of one (4KiB)
 Limits
   --max-body SIZE          of a request body (32MiB)    --max-head SIZE        of a head (64KiB)
   --connections N          of all clients (20000)       --dns-ttl TIME         of a name (30s)

@@ -45,6 +45,10 @@ std::string_view expect_uuid(std::string_view text) {
 std::string_view expect_side(std::string_view text) {
   return text == "request" || text == "response" ? "" : "\"request\" or \"response\"";
 }
+std::string_view expect_ring_feature(std::string_view text) {
+  const bool known = std::ranges::find(kRingFeatures, text) != std::end(kRingFeatures);
+  return known ? "" : "multishot-receive, multishot-accept, deferred-work, cooperative-work, registered-ring";
+}
 std::string_view expect_not_empty(std::string_view text) {
   return text.empty() ? "a text that is not empty" : "";
 }
@@ -88,6 +92,11 @@ constexpr Option<Config> kConfigOptions[] = {
      .slot = WEIR_SLOT(Config, ring_entries),
      .min = 64,
      .max = 32768},
+    {.key = "ring_without",
+     .help = "features of io_uring not to use, for diagnosis: multishot-receive, multishot-accept, deferred-work, "
+             "cooperative-work, registered-ring",
+     .slot = WEIR_SLOT(Config, ring_without),
+     .expect = expect_ring_feature},
     {.key = "batch_wait",
      .help = "how long a worker gathers completions before it acts; 0 acts at once",
      .slot = WEIR_SLOT(Config, batch_wait_ns),

@@ -142,6 +142,10 @@ struct SinkConfig {
 std::string_view text(SinkKind);
 std::string sink_name(const SinkConfig& sink);
 
+// What weir uses of io_uring where the kernel has it, and can do without.
+inline constexpr std::string_view kRingFeatures[] = {"multishot-receive", "multishot-accept", "deferred-work",
+                                                     "cooperative-work", "registered-ring"};
+
 enum class SandboxMode : uint8_t { off, on, required };
 
 struct Config {
@@ -157,6 +161,7 @@ struct Config {
   SandboxMode sandbox = SandboxMode::on;
   bool core_dumps = false;
   uint32_t ring_entries = 1024;
+  std::vector<std::string> ring_without;  // features of io_uring that are not used, by their names in kRingFeatures
   uint64_t batch_wait_ns = 0;
   uint32_t buffers = 512;  // provided buffers per worker
   uint32_t buffer_size = 4096;

@@ -78,6 +78,13 @@ struct EngineOptions {
   // others): a seccomp filter does not see what goes through a ring.
   bool restricted = false;
   uint32_t wait_us = 0;  // least time that a turn gathers completions where the kernel can (6.12); 0: none
+  // What the ring uses where the kernel has it. Off, all works the same at a higher cost: for a kernel whose feature is
+  // broken, and to see what each is worth.
+  bool multishot_receive = true;  // else each receive ends with its first bytes, without `more`
+  bool multishot_accept = true;
+  bool deferred_work = true;     // completions are worked off when they are asked for (DEFER_TASKRUN), by one thread
+  bool cooperative_work = true;  // without that: at least not by interrupting the thread (COOP_TASKRUN)
+  bool registered_ring = true;
 };
 
 // What this kernel offers, for --version and the start message.
@@ -100,8 +107,9 @@ class Engine {
   Engine& operator=(const Engine&) = delete;
 
   // --- operations ---
-  void accept(int listener, Token token);  // multishot: one completion for each connection
-  void receive(int socket, Token token);   // multishot, into provided buffers
+  // Into provided buffers where it receives; a completion for each connection or piece, until one without `more`.
+  void accept(int listener, Token token);
+  void receive(int socket, Token token);
   void receive_into(int socket, char* data, size_t size,
                     Token token);  // all of `size`, unless the stream ends or the socket is shut down before
   // All of the slices, unless the socket fails. Borrows the bytes, not the array. At most kSlicesMax.

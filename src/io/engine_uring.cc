@@ -54,6 +54,23 @@ int do_register(const io_uring& ring, unsigned what, const void* argument, unsig
   return done < 0 ? -errno : 0;
 }
 
+// 0 or -errno.
+int set_up_ring(const EngineOptions& options, bool deferred, io_uring& ring, io_uring_params& params) {
+  params = {};
+  params.flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL;
+  if (deferred) {
+    // Completions are worked off when we ask for them and never interrupt us (6.8 µs a request instead of 10.9).
+    params.flags |= IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
+  } else if (options.cooperative_work) {
+    params.flags |= IORING_SETUP_COOP_TASKRUN;
+  }
+  // Restrictions can only be set before the ring works. The thread that then enables it becomes the one that may
+  // submit.
+  if (options.restricted) params.flags |= IORING_SETUP_R_DISABLED;
+  params.cq_entries = options.completion_entries;
+  return io_uring_queue_init_params(options.entries, &ring, &params);
+}
+
 // 0 or -errno. REQUIRES: the ring was made with IORING_SETUP_R_DISABLED.
 int restrict_operations(io_uring& ring) {
   std::array<io_uring_restriction, std::size(kOperations) + std::size(kRegistrations) + 1> rules{};
@@ -178,7 +195,11 @@ struct Engine::Impl {
 
   void start_receive(int socket, Token token) {
     io_uring_sqe* sqe = operation(token);
-    io_uring_prep_recv_multishot(sqe, socket, nullptr, 0, 0);
+    if (options.multishot_receive) {
+      io_uring_prep_recv_multishot(sqe, socket, nullptr, 0, 0);
+    } else {
+      io_uring_prep_recv(sqe, socket, nullptr, options.buffer_size, 0);
+    }
     sqe->user_data = token.pack();
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = kBufferGroup;
@@ -264,28 +285,13 @@ Result<std::unique_ptr<Engine>> Engine::create(const EngineOptions& options) {
   auto impl = std::make_unique<Impl>();
   impl->options = options;
   io_uring_params params{};
-  // SINGLE_ISSUER and DEFER_TASKRUN: completions are worked off when we ask for them and never interrupt us (6.8 µs a
-  // request instead of 10.9).
-  params.flags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER |
-                 IORING_SETUP_DEFER_TASKRUN;
-  // Restrictions can only be set before the ring works. The thread that then enables it, this one, becomes the one that
-  // may submit.
-  const unsigned disabled = options.restricted ? IORING_SETUP_R_DISABLED : 0u;
-  params.flags |= disabled;
-  params.cq_entries = options.completion_entries;
-  int error = io_uring_queue_init_params(options.entries, &impl->ring, &params);
-  if (error == -EINVAL) {  // before 6.1
-    params = {};
-    params.flags =
-        IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN | disabled;
-    params.cq_entries = options.completion_entries;
-    error = io_uring_queue_init_params(options.entries, &impl->ring, &params);
-  }
+  int error = set_up_ring(options, options.deferred_work, impl->ring, params);
+  if (error == -EINVAL && options.deferred_work) error = set_up_ring(options, false, impl->ring, params);  // before 6.1
   if (error != 0) return fail("cannot set up io_uring: {}", setup_advice(-error));
   impl->ring_ready = true;
   impl->gathers = options.wait_us > 0 && (params.features & kFeatMinTimeout) != 0;
-  impl->ring_registered =
-      io_uring_register_ring_fd(&impl->ring) == 1;  // 2 % less for each enter; without it everything works the same
+  // 2 % less for each enter; without it everything works the same.
+  impl->ring_registered = options.registered_ring && io_uring_register_ring_fd(&impl->ring) == 1;
   if (auto set_up = impl->set_up_buffers(); !set_up) return std::unexpected(set_up.error());
   if (options.restricted) {
     error = restrict_operations(impl->ring);
@@ -300,7 +306,11 @@ Result<std::unique_ptr<Engine>> Engine::create(const EngineOptions& options) {
 
 void Engine::accept(int listener, Token token) {
   io_uring_sqe* sqe = impl_->operation(token);
-  io_uring_prep_multishot_accept(sqe, listener, nullptr, nullptr, SOCK_CLOEXEC);
+  if (impl_->options.multishot_accept) {
+    io_uring_prep_multishot_accept(sqe, listener, nullptr, nullptr, SOCK_CLOEXEC);
+  } else {
+    io_uring_prep_accept(sqe, listener, nullptr, nullptr, SOCK_CLOEXEC);
+  }
   sqe->user_data = token.pack();
 }
 

@@ -73,6 +73,7 @@ std::vector<std::string> parts_that_need_a_restart(const gateway::Config& old_co
   check(old_config.core_dumps == new_config.core_dumps, "core_dumps");
   check(old_config.node == new_config.node, "node");
   check(old_config.ring_entries == new_config.ring_entries, "ring_entries");
+  check(old_config.ring_without == new_config.ring_without, "ring_without");
   check(old_config.batch_wait_ns == new_config.batch_wait_ns, "batch_wait");
   check(old_config.buffers == new_config.buffers, "buffers");
   check(old_config.buffer_size == new_config.buffer_size, "buffer_size");
@@ -97,6 +98,7 @@ void keep_parts_that_need_a_restart(const gateway::Config& old_config, gateway::
   new_config.sandbox = old_config.sandbox;
   new_config.core_dumps = old_config.core_dumps;
   new_config.ring_entries = old_config.ring_entries;
+  new_config.ring_without = old_config.ring_without;
   new_config.batch_wait_ns = old_config.batch_wait_ns;
   new_config.buffers = old_config.buffers;
   new_config.buffer_size = old_config.buffer_size;

@@ -21,6 +21,8 @@
 #include <thread>
 #include <utility>
 
+#include <fmt/ranges.h>
+
 #include "base/clock.h"
 #include "base/units.h"
 #include "proxy/worker.h"
@@ -60,6 +62,22 @@ uint32_t power_of_two_at_least(uint32_t number) {
   uint32_t power = 1;
   while (power < number) power *= 2;
   return power;
+}
+
+io::EngineOptions engine_options(const gateway::Config& config) {
+  const auto used = [&](std::string_view feature) {
+    return std::ranges::find(config.ring_without, feature) == config.ring_without.end();
+  };
+  return {.entries = config.ring_entries,
+          .completion_entries = std::max(8192u, power_of_two_at_least(config.ring_entries * 4)),
+          .buffers = power_of_two_at_least(config.buffers),
+          .buffer_size = config.buffer_size,
+          .wait_us = static_cast<uint32_t>(config.batch_wait_ns / kNsPerUs),
+          .multishot_receive = used("multishot-receive"),
+          .multishot_accept = used("multishot-accept"),
+          .deferred_work = used("deferred-work"),
+          .cooperative_work = used("cooperative-work"),
+          .registered_ring = used("registered-ring")};
 }
 
 std::string host_name() {
@@ -298,6 +316,10 @@ Result<> Server::Impl::set_up() {
     log->warn("this kernel has no deferred task work (Linux 6.1 has); weir runs without it, at some cost",
               {{"kernel", std::string_view(kernel.kernel)}});
   }
+  if (!config().ring_without.empty()) {
+    const std::string without = fmt::format("{}", fmt::join(config().ring_without, ","));
+    log->warn("features of io_uring are switched off, at some cost", {{"ring_without", std::string_view(without)}});
+  }
   worker_count = config().workers != 0 ? config().workers : usable_cores();
   auto policy = gateway::build_policy(config());
   if (!policy) return std::unexpected(policy.error());
@@ -305,11 +327,7 @@ Result<> Server::Impl::set_up() {
   std::vector<proxy::WorkerOptions> per_worker(worker_count);
   for (uint32_t i = 0; i < worker_count; i++) {
     per_worker[i].index = i;
-    per_worker[i].engine = {.entries = config().ring_entries,
-                            .completion_entries = std::max(8192u, power_of_two_at_least(config().ring_entries * 4)),
-                            .buffers = power_of_two_at_least(config().buffers),
-                            .buffer_size = config().buffer_size,
-                            .wait_us = static_cast<uint32_t>(config().batch_wait_ns / kNsPerUs)};
+    per_worker[i].engine = engine_options(config());
     per_worker[i].connections = std::max(1u, config().limits.connections / worker_count);
   }
   if (auto done = bind(per_worker); !done) return done;

@@ -28,6 +28,23 @@ def test_no_event_waits_for_another(gateway, mock):
         assert client.chunk() == b""
 
 
+@pytest.mark.parametrize("without", ["multishot-receive,multishot-accept,registered-ring",
+                                     "multishot-receive,deferred-work,cooperative-work"])
+def test_io_uring_s_features_can_be_done_without(start, mock, without):
+    gateway = start(configuration(mock.port), "--ring-without", without, "--buffers", "16")
+    token = gateway.add_key()
+    assert f"ring_without={without}" in gateway.log()
+    for _ in range(2):
+        with Client(gateway.address) as client:
+            for _ in range(2):  # on a kept connection, and with a body that is received in many pieces
+                body = MESSAGE_STREAM.replace(b'"messages"', b'"padding": "' + b"x" * 100_000 + b'", "messages"', 1)
+                client.send(request("POST", ANTHROPIC, bearer(token) + [("x-mock-events", "200")], body))
+                assert client.head()[0] == 200
+                got = b"".join(iter(client.chunk, b""))
+                assert got.count(b"content_block_delta\n") == 200 and b"message_stop" in got
+    eventually("the records", lambda: len(gateway.rows("outcome = 'completed'")) == 4)
+
+
 def test_a_client_that_leaves_ends_the_provider_s_work(gateway, mock):
     client = Client(gateway.address)
     assert stream(client, gateway.token, ("x-mock-step", "1")) == 200

@@ -50,6 +50,8 @@ const Mistake kMistakes[] = {
     {"cpus = [0, 1, 0]", "weir.toml: cpus names a core twice"},
     {"workers = 4\ncpus = [0, 1]", "weir.toml: workers is 4 but cpus names only 2; …"},
     {"ring_entries = 1000", "weir.toml: ring_entries must be a power of two (was 1000)"},
+    {"ring_without = [\"multishot\"]",
+     "weir.toml:1: ring_without must hold only multishot-receive, multishot-accept, deferred-work, …"},
     {"buffers = 100", "weir.toml: buffers must be a power of two (was 100)"},
     {"buffer_size = \"2GiB\"", "weir.toml:1: buffer_size must be 1KiB..1MiB (was \"2GiB\")"},
     {"log_level = \"warning\"", "weir.toml:1: log_level must be debug, info, warn or error (was \"warning\")…"},
@@ -198,6 +200,7 @@ dns_ttl = "5s"
 log_format = "json"
 log_level = "debug"
 ring_entries = 2048
+ring_without = ["multishot-receive", "registered-ring"]
 buffers = 256
 buffer_size = "8KiB"
 

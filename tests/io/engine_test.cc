@@ -34,13 +34,14 @@ struct Pair {
 
 struct Fixture {
   std::unique_ptr<Engine> engine;
-  explicit Fixture(uint32_t buffers = 16, uint32_t size = 1024) {
-    // As `weir serve` runs it: what the engine does must be on the list of what its ring may do.
-    auto made = Engine::create({.entries = 64,
-                                .completion_entries = 256,
-                                .buffers = buffers,
-                                .buffer_size = size,
-                                .restricted = probe_kernel().restrictions});
+  explicit Fixture(uint32_t buffers = 16, uint32_t size = 1024)
+      : Fixture(EngineOptions{.buffers = buffers, .buffer_size = size}) {}
+  // As `weir serve` runs it: what the engine does must be on the list of what its ring may do.
+  explicit Fixture(EngineOptions options) {
+    options.entries = 64;
+    options.completion_entries = 256;
+    options.restricted = probe_kernel().restrictions;
+    auto made = Engine::create(options);
     REQUIRE_MESSAGE(made.has_value(), (made ? "" : made.error().message));
     engine = std::move(*made);
   }
@@ -93,6 +94,50 @@ TEST_CASE("engine: a multishot receive yields each write and then the end") {
   CHECK(end[0].result == 0);
   CHECK_FALSE(end[0].more);
   CHECK(fixture.engine->buffers_free() == 16);
+}
+
+TEST_CASE("engine: without a feature all works, and what ends without `more` is started again") {
+  const EngineOptions variants[] = {
+      {.multishot_receive = false},
+      {.multishot_accept = false},
+      {.deferred_work = false},
+      {.deferred_work = false, .cooperative_work = false},
+      {.registered_ring = false},
+      {.multishot_receive = false, .multishot_accept = false, .deferred_work = false, .registered_ring = false},
+  };
+  for (const EngineOptions& variant : variants) {
+    CAPTURE(variant.multishot_receive);
+    CAPTURE(variant.multishot_accept);
+    CAPTURE(variant.deferred_work);
+    Fixture fixture(variant);
+    const auto listener = listen_on(*parse_address("127.0.0.1:0"), {});
+    REQUIRE(listener.has_value());
+    fixture.engine->accept(*listener, {.op = 1});
+    for (int i = 0; i < 2; ++i) {
+      const int client = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+      const auto address = local_address(*listener);
+      REQUIRE(::connect(client, reinterpret_cast<const sockaddr*>(&address->storage), address->size) == 0);
+      const auto accepted = fixture.next();
+      REQUIRE(accepted.size() == 1);
+      CHECK(accepted[0].more == variant.multishot_accept);
+      if (!accepted[0].more) fixture.engine->accept(*listener, {.op = 1});
+      fixture.engine->receive(accepted[0].result, {.op = 2});
+      for (const char* text : {"one", "two"}) {
+        write_all(client, text);
+        const auto got = fixture.next();
+        REQUIRE(got.size() == 1);
+        CHECK(got[0].token.op == 2);
+        CHECK(got[0].more == variant.multishot_receive);
+        CHECK(fixture.text_of(got[0]) == text);
+        if (!got[0].more) fixture.engine->receive(accepted[0].result, {.op = 2});
+      }
+      ::close(client);
+      CHECK(fixture.next()[0].result == 0);
+      ::close(accepted[0].result);
+    }
+    ::close(*listener);
+    CHECK(fixture.engine->buffers_free() == fixture.engine->buffers_total());
+  }
 }
 
 TEST_CASE("engine: slices are sent in order by one operation") {
