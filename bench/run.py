@@ -10,8 +10,10 @@ import datetime
 import json
 import os
 import pathlib
+import re
 import shlex
 import sys
+import time
 import tomllib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -21,8 +23,11 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def read_options():
-    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+                                     allow_abbrev=False)
     what = parser.add_argument_group("what is measured")
+    what.add_argument("--report", action="store_true", help="all of it, in about half an hour: --peers --check --growth --ablate "
+                      "--out")
     what.add_argument("--scenario", action="append", metavar="NAME", help="only this case of bench/cases.toml (or this scenario); "
                       "repeatable")
     what.add_argument("--peers", nargs="?", const="nginx,haproxy,portkey,litellm", default="", metavar="LIST",
@@ -34,6 +39,7 @@ def read_options():
     what.add_argument("--smoke", action="store_true", help="every scenario for a moment, weir alone: that all works, not how fast")
     how = parser.add_argument_group("how")
     how.add_argument("--rounds", type=int, default=5, help="of which the medians are reported (5)")
+    how.add_argument("--growth-rounds", type=int, default=3, help="of --growth and --ablate, whose runs are short (3)")
     how.add_argument("--seconds", type=float, default=0, help="measured in each run, instead of the scenario's")
     how.add_argument("--warm-up", type=float, default=-1, help="seconds before that, instead of the scenario's")
     how.add_argument("--gateway-cores", default="0", metavar="LIST", help="as for taskset (0)")
@@ -50,12 +56,16 @@ def read_options():
     where.add_argument("--results", type=pathlib.Path, metavar="FILE", help=argparse.SUPPRESS)  # of --smoke, for ./dev test
     options = parser.parse_args()
     options.build = options.build.resolve()
+    if options.report:
+        options.check = options.growth = options.ablate = True
+        options.peers = options.peers or ",".join(systems.PEERS)
+        options.out = options.out or ""
     unknown = set(filter(None, options.peers.split(","))) - set(systems.PEERS)
     if unknown:
         parser.error(f"unknown peer {', '.join(sorted(unknown))}; there are {', '.join(systems.PEERS)}")
     if options.only and options.check:
         parser.error("--only measures nothing that --check knows")
-    if options.rounds < 1:
+    if min(options.rounds, options.growth_rounds) < 1:
         parser.error("--rounds must be 1 or more")
     cores = os.cpu_count()
     for name in ("gateway_cores", "load_cores"):
@@ -80,21 +90,38 @@ def read_cases(options):
     for name in wanted:
         entry = known[name]
         case = load.Case(name, entry.get("scenario", name), entry.get("set", {}), options.seconds, options.warm_up,
-                         entry.get("sources", 1), tuple(entry.get("systems", ())))
+                         entry.get("sources", 1), tuple(entry.get("systems", ())), entry.get("direct", False))
         yield case, [systems.Variant(name=v["name"], options=tuple(v["options"])) for v in entry.get("variants", [])]
 
 
+PATHS = ("build", "results", "out", "data")  # of this machine: nothing that a report should tell
+
+
+def command():
+    """The one that gives this report again."""
+    words, skip = ["./dev", "bench"], False
+    for argument in sys.argv[1:]:
+        if skip:
+            skip = False
+        elif argument == "--build":  # ./dev says it
+            skip = True
+        else:
+            words.append(argument)
+    return shlex.join(words)
+
+
 def measure(options):
-    results = {"machine": machine.describe(), "command": shlex.join(["./dev", "bench", *sys.argv[1:]]),
-               "flags": {key: str(value) if isinstance(value, pathlib.Path) else value for key, value in vars(options).items()},
-               "cases": {}, "absent": {}, "versions": {}}
+    results = {"machine": machine.describe(), "command": command(), "flags": vars(options).copy(), "cases": {}, "absent": {},
+               "versions": {}}
+    for name in PATHS:
+        results["flags"].pop(name)
     with runner.place(options) as (here, mock_pid):
         peers = []
         for name in filter(None, options.peers.split(",")):
             peer = systems.PEERS[name](here)
             if why := peer.unavailable():
                 results["absent"][name] = why
-                runner.say(f"{name}: {why}")
+                runner.say(f"{name} is not measured: {why}")
             else:
                 peers.append(peer)
         results["versions"] = {system.name: systems.version_of(system) for system in [systems.Weir(here), *peers]}
@@ -121,10 +148,12 @@ def write(options, results, verdicts):
     name = f"{datetime.date.today()}-{results['machine']['commit'] or 'unknown'}"
     folder = pathlib.Path(options.out or ROOT / "bench/results" / name)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(report.markdown(results, verdicts), encoding="utf-8")
-    (folder / "report.svg").write_text(report.picture(results), encoding="utf-8")
-    runner.say(f"written: {folder}/report.md, report.svg, results.json")
+    for file, text in (("results.json", json.dumps(results, indent=1) + "\n"), ("report.md", report.markdown(results, verdicts)),
+                       ("report.svg", report.picture(results))):
+        # What a program wrote when it failed may name files.
+        text = re.sub(r"[^\s\"']*/weir-bench-\w+", "FOLDER", text).replace(str(ROOT), ".")
+        (folder / file).write_text(text, encoding="utf-8")
+    runner.say(f"written: {os.path.relpath(folder)}/report.md, report.svg, results.json")
 
 
 def main():
@@ -135,6 +164,7 @@ def main():
     if options.smoke:
         return smoke.run(options)
     results = measure(options)
+    results["flags"]["minutes"] = round((time.monotonic() - runner.BEGAN) / 60)
     wanted = targets.read()
     if options.scenario:
         wanted = [target for target in wanted if target.get("case") in options.scenario]

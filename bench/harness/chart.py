@@ -2,7 +2,7 @@
 import math
 from xml.sax.saxutils import escape
 
-WIDTH, LEFT, RIGHT, BAR, GAP = 860, 130, 90, 18, 6
+WIDTH, LEFT, RIGHT, BAR, GAP = 860, 190, 90, 18, 6
 COLOURS = {"weir": "#1f6feb", "weir-batched": "#79b8ff", "nginx": "#2da44e", "haproxy": "#bf8700", "portkey": "#cf222e",
            "litellm": "#8250df", "direct": "#8c959f"}
 OTHER = "#57606a"

@@ -2,7 +2,8 @@
 
 CPU is µs per exchange and per event. `workers` are weir's worker threads, or a peer's whole processes. `whole` is everything:
 of weir also the recorder with SQLite, whose work may lag behind the exchanges; its time is therefore taken from the start
-until the journal is empty and divided by all interceptions in the database, the warm-up's included.
+until all is recorded and divided by all interceptions in the database, the warm-up's included. Memory of an open stream is
+what the process has grown by when all are open: all of it (`rss`), and its own without mapped files (`private`).
 """
 import statistics
 
@@ -34,8 +35,10 @@ def of_run(case, observed, settled, direct=None):
                     figures[f"{name}_{percentile}"] = latency[percentile]
     if observed.begin:
         figures |= of_processes(observed, settled, exchanges, events)
-        if case.paced and observed.open_rss and results["open_streams_max"]:
-            figures["rss_per_stream"] = (observed.open_rss - observed.idle.rss) / results["open_streams_max"]
+        if case.paced and observed.all_open and results["open_streams_max"]:
+            grown = sample.growth(observed.idle, observed.all_open)
+            figures["rss_per_stream"] = grown.rss / results["open_streams_max"]
+            figures["private_per_stream"] = grown.anonymous / results["open_streams_max"]
     if direct and case.paced:
         for name in LATENCIES:
             for percentile in ("p50", "p99"):
@@ -51,13 +54,15 @@ def of_processes(observed, settled, exchanges, events):
     workers = groups.get("workers", 0.0)
     figures = {
         "core_share": used.whole_us / used.seconds / 1e6,
-        "user_share": used.user_share,
+        "user_share": used.user_shares[""],
+        "user_share_workers": used.user_shares.get("workers", 0.0),
         "switches_voluntary": used.voluntary,
         "switches_involuntary": used.involuntary,
         "rss_idle": observed.idle.rss,
         "rss": observed.end.rss,
         "rss_peak": observed.end.rss_peak,
         "rss_anonymous": observed.end.anonymous,
+        "rss_files": observed.end.rss - observed.end.anonymous,
     }
     late = {}  # group -> µs per interception, for work that lags behind
     if settled:

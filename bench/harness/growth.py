@@ -1,4 +1,5 @@
-"""How cost grows with connections, open streams and workers (`--growth`), and what each part costs (`--ablate`)."""
+"""How cost grows with connections, open streams and workers (`--growth`), and what each part costs (`--ablate`). Their runs
+are shorter and their rounds fewer than those of the cases: a curve and a ratio are asked for, with many points."""
 import pathlib
 import tomllib
 
@@ -7,6 +8,7 @@ from harness import load, processes, runner, systems
 ABLATIONS = pathlib.Path(__file__).resolve().parent.parent / "ablations.toml"
 CONNECTIONS = (1, 10, 100, 1000, 10_000)
 STREAMS = (1000, 10_000, 50_000)
+SECONDS, WARM_UP = 1.5, 0.5  # of what is not paced
 PORTS_EACH = 20_000  # connections from one loopback address, well below the usual range of 28,000 ports
 
 
@@ -20,34 +22,54 @@ def upstream_ports():
     return high - low
 
 
+def short(options, name, scenario, overrides, warm_up=0.0, sources=1):
+    """A case of so few seconds that many fit. A paced scenario needs its own."""
+    case = load.Case(name, scenario, overrides, options.seconds, options.warm_up, sources)
+    if not case.paced:
+        case.seconds = options.seconds or SECONDS
+        case.warm_up = options.warm_up if options.warm_up >= 0 else WARM_UP
+    if options.warm_up < 0 and warm_up:
+        case.warm_up = warm_up
+    return case
+
+
 def connections(here, mock_pid, options, peers):
     """CPU per exchange against connections."""
     result = {}
     for count in options.growth_connections or CONNECTIONS:
-        case = load.Case(f"connections-{count}", "small", {"connections": count}, seconds=options.seconds,
-                         warm_up=options.warm_up if options.warm_up >= 0 else (3 if count >= 1000 else 1),
-                         sources=sources_for(count))
-        result[str(count)] = runner.measure(here, mock_pid, case, [systems.Weir(here), *peers], options.rounds)
+        case = short(options, f"connections-{count}", "small", {"connections": count}, sources=sources_for(count),
+                     warm_up=max(WARM_UP, count / 4000))
+        result[str(min(count, processes.connections_max()))] = runner.measure(here, mock_pid, case, [systems.Weir(here), *peers],
+                                                                             options.growth_rounds)
     return result
+
+
+def streams_that_fit(wanted):
+    """(counts, what a reader must know): as many of the wanted ones as files and ports allow, and the greatest number that
+    they do instead of those beyond it."""
+    files, ports = processes.connections_max(), upstream_ports()
+    most = min(files, ports)
+    counts, notes = sorted({min(count, most) for count in wanted}), []
+    for count in wanted:
+        if count > files:
+            notes.append(f"{count:,} streams: {most:,} instead; the limit of open files (ulimit -n) allows {files:,}, of two sockets each")
+        elif count > ports:
+            notes.append(f"{count:,} streams: {most:,} instead; one provider's address can be reached from {ports:,} ports "
+                         '(sysctl -w net.ipv4.ip_local_port_range="1024 65535" gives more)')
+    return counts, notes
 
 
 def streams(here, mock_pid, options, peers):
-    """Memory against open streams. More than the range of ports holds is left out, and says why."""
+    """Memory against open streams: a state, which one round tells."""
+    counts, notes = streams_that_fit(options.growth_streams or STREAMS)
     result = {}
-    for count in options.growth_streams or STREAMS:
-        if count > processes.connections_max():
-            runner.say(f"  {count} streams: more than the limit of open files allows ({processes.connections_max()})")
-            if str(processes.connections_max()) in result:
-                continue
-            count = processes.connections_max()
-        if count > upstream_ports():
-            runner.say(f"  {count} streams: one address has {upstream_ports()} ports for connections to the provider; "
-                       'sysctl -w net.ipv4.ip_local_port_range="1024 65535" gives more')
-            continue
-        case = load.Case(f"streams-{count}", "idle-streams", {"connections": count}, seconds=options.seconds,
-                         warm_up=options.warm_up if options.warm_up >= 0 else 2 + count / 2500, sources=sources_for(count))
-        result[str(count)] = runner.measure(here, mock_pid, case, [systems.Weir(here), *peers], options.rounds)
-    return result
+    for note in notes:
+        runner.say(f"  {note}")
+    for count in counts:
+        case = short(options, f"streams-{count}", "idle-streams", {"connections": count}, sources=sources_for(count),
+                     warm_up=2 + count / 2500)
+        result[str(count)] = runner.measure(here, mock_pid, case, [systems.Weir(here), *peers], 1)
+    return result, notes
 
 
 def workers(here, mock_pid, options):
@@ -58,14 +80,15 @@ def workers(here, mock_pid, options):
     for count in (1, 2):
         variant = systems.Variant(name="weir", workers=count, cores=",".join(dict.fromkeys(cores[:count])))
         result["cores"][str(count)] = variant.cores
-        case = load.Case(f"workers-{count}", "small", {"connections": 128}, seconds=options.seconds, warm_up=options.warm_up)
-        result[str(count)] = runner.measure(here, mock_pid, case, [systems.Weir(here, variant)], options.rounds)
+        case = short(options, f"workers-{count}", "small", {"connections": 128})
+        result[str(count)] = runner.measure(here, mock_pid, case, [systems.Weir(here, variant)], options.growth_rounds)
     return result
 
 
 def measure(here, mock_pid, options, peers):
-    return {"connections": connections(here, mock_pid, options, peers), "streams": streams(here, mock_pid, options, peers),
-            "workers": workers(here, mock_pid, options)}
+    grown, notes = streams(here, mock_pid, options, peers)
+    return {"connections": connections(here, mock_pid, options, peers), "streams": grown,
+            "workers": workers(here, mock_pid, options), "notes": notes}
 
 
 # ---- ablations
@@ -101,8 +124,8 @@ def ablate(here, mock_pid, options):
                     skipped[entry["name"]] = why
                     continue
                 candidates.append(candidate)
-            case = load.Case(scenario, scenario, seconds=options.seconds, warm_up=options.warm_up)
-            result[scenario] = runner.measure(here, mock_pid, case, candidates, options.rounds) | {"skipped": skipped}
+            case = short(options, scenario, scenario, {})
+            result[scenario] = runner.measure(here, mock_pid, case, candidates, options.growth_rounds) | {"skipped": skipped}
     finally:
         front.stop()
     return result
@@ -111,4 +134,5 @@ def ablate(here, mock_pid, options):
 def variant_of(entry, front):
     return systems.Variant(name=f"weir: {entry['name']}", options=tuple(entry.get("options", [])),
                            rules=entry.get("rules", True), recording=entry.get("recording", "full"),
-                           tls_upstream=front.tls_port if entry.get("tls_upstream") else 0, set=entry.get("set", {}))
+                           tls_upstream=front.tls_port if entry.get("tls_upstream") else 0, set=entry.get("set", {}),
+                           sinks=tuple(entry.get("sinks", ())))

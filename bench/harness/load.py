@@ -20,6 +20,7 @@ class Case:
     warm_up: float = -1
     sources: int = 1
     systems: tuple = ()  # by name; empty: all
+    direct: bool = False  # the mock is asked directly too, also where nothing is subtracted
 
     def __post_init__(self):
         self.path = SCENARIOS / f"{self.scenario}.toml"
@@ -57,7 +58,8 @@ class Case:
 
     def runs(self, system):
         """Whether this case can be asked of the system."""
-        if self.systems and system.name not in self.systems and not system.name.startswith("weir"):
+        always = system.name.startswith("weir") or system.name == "direct"
+        if self.systems and system.name not in self.systems and not always:
             return False
         if self.tls and not system.tls:
             return False
@@ -90,7 +92,7 @@ class Observed:
     idle: sample.Sample | None
     begin: sample.Sample | None
     end: sample.Sample | None
-    open_rss: int | None  # when all streams were open
+    all_open: sample.Sample | None  # when all streams were
     load: sample.Used
     mock: sample.Used
     faults: str  # "" if every answer was right
@@ -108,7 +110,7 @@ def observe(place, case, system, mock_pid):
     look = (lambda: sample.take(system.pid)) if system.pid else (lambda: None)
     if system.pid:
         sample.reset_peak(system.pid)
-    idle, begin, end, open_rss, results = look(), None, None, None, None
+    idle, begin, end, all_open, results = look(), None, None, None, None
     log = place.folder / "weir-load.log"
     with open(log, "w+", encoding="utf-8") as errors:
         load = subprocess.Popen(processes.pinned(place.load_cores, case.command(place, system)), stdin=subprocess.PIPE,
@@ -120,7 +122,7 @@ def observe(place, case, system, mock_pid):
                 if told["phase"] == "begin":
                     begin, ours, theirs = look(), sample.take(load.pid), sample.take(mock_pid)
                 elif told["phase"] == "open" and system.pid:
-                    open_rss = look().rss
+                    all_open = look()
                 elif told["phase"] == "end":
                     end = look()
                     load_used, mock_used = sample.between(ours, sample.take(load.pid)), sample.between(theirs, sample.take(mock_pid))
@@ -135,4 +137,4 @@ def observe(place, case, system, mock_pid):
             load.stdout.close()
         errors.seek(0)
         faults = text_of_faults(code, results, errors.read())
-    return Observed(results, idle, begin, end, open_rss, load_used, mock_used, faults)
+    return Observed(results, idle, begin, end, all_open, load_used, mock_used, faults)

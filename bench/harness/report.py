@@ -10,13 +10,16 @@ COLUMNS = [
     ("workers µs/event", "cpu_workers_per_event", 1, "streams"),
     ("whole µs/event", "cpu_whole_per_event", 1, "streams"),
     ("user %", "user_share", 100, "always"),
+    ("workers' user %", "user_share_workers", 100, "always"),
     ("core %", "core_share", 100, "always"),
     ("load core %", "load_core_share", 100, "always"),
     ("switches/exch", "switches_per_exchange", 1, "exchanges"),
     ("RSS MiB", "rss", 1 / (1 << 20), "always"),
     ("private MiB", "rss_anonymous", 1 / (1 << 20), "always"),
+    ("files MiB", "rss_files", 1 / (1 << 20), "always"),
     ("peak MiB", "rss_peak", 1 / (1 << 20), "always"),
     ("bytes/stream", "rss_per_stream", 1, "always"),
+    ("private/stream", "private_per_stream", 1, "always"),
     ("p50 µs", "whole_p50", 1, "closed"),
     ("p99 µs", "whole_p99", 1, "closed"),
     ("p99.99 µs", "whole_p99_99", 1, "closed"),
@@ -28,10 +31,14 @@ COLUMNS = [
 READING = """\
 CPU is microseconds of CPU time for an exchange or an event, from the scheduler's count. *workers*: weir's worker threads; of a
 peer, all its processes. *whole*: everything; of weir also the recorder writing each exchange to SQLite, until it has caught up.
-*user %*: of the system's CPU time, outside the kernel. *core %*: of one core, the system; *load core %*: of one core, weir-load
-and the mock. *+…*: added to the latency of the mock asked directly, µs. *bytes/stream*: growth of resident memory by each open
-stream (both sides; without the kernel's socket buffers). *private*: of RSS, without files and shared memory, hence without
-weir's journal, which is made large here. Each figure is the median of the rounds."""
+*user %*: of the system's CPU time, outside the kernel; of weir that counts the recorder in, so *workers' user %* stands apart.
+*core %*: of one core, the system; *load core %*: of one core, weir-load and the mock. *+…*: added to the latency of the mock
+asked directly, µs.
+
+Resident memory (*RSS*) is *private* and *files*. Of weir, *files* is its journal, of which every page is written to once at
+start: {journal} here instead of the default 64 MiB, because the recorder shares the gateway's core and falls behind a load that no
+node would bear for long. *bytes/stream*: what RSS grows by with each open stream, both sides, *private/stream* without files;
+neither counts the kernel's socket buffers. Each figure is the median of the rounds."""
 
 
 def rows_of(case):
@@ -72,16 +79,45 @@ def sections(results):
     for name, case in results["cases"].items():
         yield title_of(name, case), *rows_of(case), faults_of(case)
     growth = results.get("growth", {})
-    for kind in ("connections", "streams"):
-        for count, case in growth.get(kind, {}).items():
-            yield f"growth, {int(count):,} {kind}", *rows_of(case), faults_of(case)
-    for count in ("1", "2"):
-        if count in growth.get("workers", {}):
-            case, cores = growth["workers"][count], growth["workers"]["cores"][count]
-            yield f"growth, {count} worker{'s' * (count != '1')} on cores {cores}", *rows_of(case), faults_of(case)
+    for kind, figures in GROWTH.items():
+        for figure, heading, scale in figures:
+            if table := growth_table(growth.get(kind, {}), figure, scale):
+                cores = growth[kind].get("cores", {})
+                on = f" (one worker on core {cores['1']}, two on {cores['2']})" if cores else ""
+                notes = growth["notes"] if kind == "streams" else []
+                yield f"growth: {heading} by {kind}{on}", *table, notes + growth_faults(growth[kind])
     for name, case in results.get("ablations", {}).items():
         notes = faults_of(case) + [f"{what}: not measured: {why}" for what, why in case["skipped"].items()]
-        yield f"ablation, {name}", *ablation_rows(case), notes
+        yield f"ablation: {name}", *ablation_rows(case), notes
+
+
+# What is shown of a growth: (figure, heading, scale).
+GROWTH = {"connections": [("cpu_workers_per_exchange", "workers' CPU µs per exchange", 1),
+                          ("cpu_whole_per_exchange", "whole CPU µs per exchange", 1)],
+          "streams": [("rss_per_stream", "bytes of memory per stream", 1), ("private_per_stream", "of them private", 1)],
+          "workers": [("exchanges_per_s", "exchanges per second", 1), ("core_share", "gateway's CPU, % of a core", 100),
+                      ("load_core_share", "CPU of load and mock, % of a core", 100)]}
+
+
+def points(growth):
+    """The measured counts, in order, of one kind of growth."""
+    return sorted((count for count in growth if count.isdigit()), key=int)
+
+
+def growth_table(growth, figure, scale):
+    """A column for each count, a row for each system; None if nothing was measured."""
+    counts = points(growth)
+    names = dict.fromkeys(name for count in counts for name, entry in growth[count]["systems"].items()
+                          if figure in entry.get("median", {}))
+    rows = []
+    for name in names:
+        figures = [growth[count]["systems"].get(name, {}).get("median", {}).get(figure) for count in counts]
+        rows.append([name, *("-" if value is None else chart.number(value * scale) for value in figures)])
+    return (["system", *(f"{int(count):,}" for count in counts)], rows) if rows else None
+
+
+def growth_faults(growth):
+    return [f"{int(count):,}: {fault}" for count in points(growth) for fault in faults_of(growth[count])]
 
 
 def ablation_rows(case):
@@ -131,9 +167,11 @@ def markdown(results, verdicts):
     lines = ["# Benchmark of weir", "", f"{machine['date']}, commit {machine['commit'] or 'unknown'}. {machine['cpu']}, "
              f"{machine['cores']} cores, {machine['memory_bytes'] >> 30} GiB, Linux {machine['kernel']}, {machine['system']}"
              + (", in a virtual machine" if machine["hypervisor"] == "yes" else "") + ".", "",
-             f"Gateway on core {flags['gateway_cores']}, load and mock on core {flags['load_cores']}; {flags['rounds']} rounds, "
-             "systems alternating. All of weir on: tokens from its store, rules, reading, every exchange recorded in SQLite.",
-             "", "Made by", "", f"    {results['command']}", "", READING, ""]
+             f"Gateway on core {flags['gateway_cores']}, load and mock on core {flags['load_cores']}; {flags['rounds']} rounds "
+             f"(growth and ablations: {flags.get('growth_rounds', '-')}), systems alternating. All of weir on: tokens from its store, "
+             "rules, reading, every exchange recorded in SQLite.",
+             "", f"Made in {flags.get('minutes', '?')} minutes by", "", f"    {results['command']}", "",
+             READING.format(journal=flags.get("journal", "larger")), ""]
     if results.get("versions"):
         lines += ["Versions: " + "; ".join(f"{name} {version}" for name, version in results["versions"].items() if version) + ".",
                   ""]
@@ -167,13 +205,21 @@ def picture(results):
             page.bars(name, "bytes per open stream" if memory else f"CPU µs per {per}", rows)
     growth = results.get("growth", {})
     for kind, figure, unit in (("connections", "cpu_workers_per_exchange", "workers' CPU µs per exchange"),
-                               ("streams", "rss_per_stream", "bytes per open stream")):
+                               ("connections", "cpu_whole_per_exchange", "whole CPU µs per exchange"),
+                               ("streams", "rss_per_stream", "bytes of memory per open stream"),
+                               ("workers", "exchanges_per_s", "exchanges per second")):
         series = {}
-        for count, case in growth.get(kind, {}).items():
-            for name, entry in case["systems"].items():
+        for count in points(growth.get(kind, {})):
+            for name, entry in growth[kind][count]["systems"].items():
                 if figure in entry.get("median", {}):
                     series.setdefault(name, []).append((int(count), entry["median"][figure]))
         if series:
             page.lines(f"growth: {kind}", unit, series)
+    for name, case in results.get("ablations", {}).items():
+        figure = "cpu_whole_per_event" if case["systems"]["weir"].get("median", {}).get("events") else "cpu_whole_per_exchange"
+        rows = [(system.removeprefix("weir: "), entry["median"][figure], None) for system, entry in case["systems"].items()
+                if figure in entry.get("median", {})]
+        if rows:
+            page.bars(f"ablation: {name}", f"whole CPU µs per {figure.rpartition('_')[2]}", rows)
     page.note("Of weir, dark: its worker threads; light: recorder, SQLite and log. Shorter is better.")
     return page.svg()

@@ -1,9 +1,10 @@
 """Runs a case on several systems in turn, round by round (A B C A B C ...), so that a machine whose speed drifts drifts
 for all of them."""
 import contextlib
+import pathlib
 import sys
 import tempfile
-import pathlib
+import time
 
 from harness import figures, load, processes, systems
 
@@ -11,8 +12,13 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent / "
 import test_ca  # noqa: E402
 
 
+BEGAN = time.monotonic()
+
+
 def say(text):
-    print(text, file=sys.stderr, flush=True)
+    """With the time since the start."""
+    minutes, seconds = divmod(int(time.monotonic() - BEGAN), 60)
+    print(f"{minutes:3}:{seconds:02} {text}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
@@ -55,12 +61,12 @@ def once(here, mock_pid, case, system, direct=None):
     return derived, faults
 
 
-def measure(here, mock_pid, case, candidates, rounds, with_direct=True):
+def measure(here, mock_pid, case, candidates, rounds):
     """{"systems": {name: {"rounds": [figures], "median": figures, "faults": [text]}}} of the candidates that this case
-    can be asked of; the mock is asked directly in each round, unless told otherwise."""
+    can be asked of. Where latencies are compared, the mock is asked directly in each round."""
     result = {}
     direct = systems.Direct(here)
-    order = [direct] if with_direct and case.runs(direct) else []
+    order = [direct] if (case.paced or case.direct) and case.runs(direct) else []
     order += [system for system in candidates if case.runs(system)]
     for number in range(rounds):
         baseline = None
@@ -76,7 +82,7 @@ def measure(here, mock_pid, case, candidates, rounds, with_direct=True):
                 entry["rounds"].append(derived)
             if system is direct:
                 baseline = derived
-        say(f"  {case.name}: round {number + 1} of {rounds}")
+    say(f"  {case.name}: {rounds} round{'s' * (rounds > 1)} of {', '.join(result)}")
     for entry in result.values():
         if entry["rounds"]:
             entry["median"] = figures.medians(entry["rounds"])

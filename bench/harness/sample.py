@@ -3,7 +3,8 @@
 A sample covers a process with all its descendants. CPU time is the scheduler's own count in nanoseconds (schedstat); its
 split into user and system comes from stat, whose sum is the same but which the kernel divides by ticks: good for a share,
 not for a short run's exact figure. Time of a thread that ends between two samples is lost; what is measured here keeps its
-threads. Shared memory is in RSS: for weir that is what its journal has touched; `anonymous` leaves it out.
+threads. RSS has two parts: `anonymous` is the process's own memory; the rest is mapped from files: programs, libraries, and
+of weir its whole journal, whose pages are written to once at start.
 """
 import dataclasses
 import os
@@ -30,7 +31,7 @@ class Sample:
     threads: dict  # (pid, tid) -> Thread
     rss: int  # bytes, all processes
     rss_peak: int
-    anonymous: int
+    anonymous: int  # of rss
 
 
 def children():
@@ -97,7 +98,7 @@ class Used:
     """What was used between two samples."""
     seconds: float
     cpu_us: dict  # group -> µs
-    user_share: float  # 0..1 of the CPU time
+    user_shares: dict  # group -> 0..1 of its CPU time; "" is all of them
     voluntary: int
     involuntary: int
 
@@ -107,17 +108,23 @@ class Used:
 
 
 def between(before, after):
-    cpu, user, system, voluntary, involuntary = {}, 0, 0, 0, 0
+    cpu, ticks, voluntary, involuntary = {}, {"": [0, 0]}, 0, 0
     zero = Thread("", 0, 0, 0, 0, 0)
     for key, now in after.threads.items():
         was = before.threads.get(key, zero)
         cpu[now.group] = cpu.get(now.group, 0.0) + (now.cpu_ns - was.cpu_ns) / 1000
-        user += now.user_ticks - was.user_ticks
-        system += now.system_ticks - was.system_ticks
+        for counts in (ticks[""], ticks.setdefault(now.group, [0, 0])):
+            counts[0] += now.user_ticks - was.user_ticks
+            counts[1] += now.system_ticks - was.system_ticks
         voluntary += now.voluntary - was.voluntary
         involuntary += now.involuntary - was.involuntary
-    share = user / (user + system) if user + system else 0.0
-    return Used((after.at_ns - before.at_ns) / 1e9, cpu, share, voluntary, involuntary)
+    shares = {group: user / (user + system) if user + system else 0.0 for group, (user, system) in ticks.items()}
+    return Used((after.at_ns - before.at_ns) / 1e9, cpu, shares, voluntary, involuntary)
+
+
+def growth(before, after):
+    """Of memory."""
+    return dataclasses.replace(after, rss=after.rss - before.rss, anonymous=after.anonymous - before.anonymous)
 
 
 def _stat_fields(path):

@@ -74,7 +74,7 @@ def run(options):
     with runner.place(options) as (here, mock_pid):
         for path in sorted(load.SCENARIOS.glob("*.toml")):
             case = small_case(path)
-            measured = runner.measure(here, mock_pid, case, [systems.Weir(here)], 1, with_direct=False)
+            measured = runner.measure(here, mock_pid, case, [systems.Weir(here)], 1)
             results["cases"][case.name] = measured
             tell(case.name, judge(case, measured["systems"]["weir"]))
         tell("reports", check_reports(results))

@@ -1,4 +1,6 @@
 """The benchmark's own arithmetic: what it samples, judges and draws. That it runs is what `./dev bench --smoke` tests."""
+import argparse
+import json
 import pathlib
 import subprocess
 import sys
@@ -8,7 +10,8 @@ import xml.etree.ElementTree
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent / "bench"))
-from harness import chart, extras, figures, growth, load, report, sample, targets  # noqa: E402
+import run  # noqa: E402
+from harness import chart, extras, figures, growth, load, report, sample, systems, targets  # noqa: E402
 
 BURNER = """
 import os, sys, time
@@ -30,7 +33,7 @@ def test_a_sample_covers_children_and_their_cpu_time():
         used = sample.between(before, after)
         assert 250_000 < used.whole_us < 1_000_000
         assert used.cpu_us["workers"] == used.whole_us
-        assert 0 < used.user_share <= 1
+        assert 0 < used.user_shares[""] == used.user_shares["workers"] <= 1
         assert after.rss_peak >= after.rss > 1 << 20 and after.anonymous < after.rss
     finally:
         parent.communicate("")
@@ -141,3 +144,59 @@ def test_a_scenario_asks_for_no_more_connections_than_there_are_files(monkeypatc
     monkeypatch.setattr(load.processes, "connections_max", lambda: 50)
     case = load.Case("small", "small")
     assert case.set == {"connections": 50} and "50 connections instead of 64" in case.note
+
+
+def test_a_case_that_names_its_peers_is_asked_of_weir_and_of_the_mock_too():
+    place = systems.Place(None, None, None, pathlib.Path(), "0", "1", {})
+    case = load.Case("half-load", "sse-paced", systems=("nginx",))
+    every = [systems.Direct(place), systems.Weir(place), systems.Nginx(place), systems.Haproxy(place), systems.Litellm(place)]
+    assert [system.name for system in every if case.runs(system)] == ["direct", "weir", "nginx"]
+
+
+def test_streams_that_do_not_fit_are_cut_down_and_said(monkeypatch):
+    monkeypatch.setattr(growth.processes, "connections_max", lambda: 9_900)
+    monkeypatch.setattr(growth, "upstream_ports", lambda: 28_000)
+    counts, notes = growth.streams_that_fit((1000, 10_000, 50_000))
+    assert counts == [1000, 9_900]
+    assert [note.partition(":")[0] for note in notes] == ["10,000 streams", "50,000 streams"] and "9,900 instead" in notes[1]
+    monkeypatch.setattr(growth.processes, "connections_max", lambda: 200_000)
+    counts, notes = growth.streams_that_fit((1000, 50_000))
+    assert counts == [1000, 28_000] and "ip_local_port_range" in notes[0]
+
+
+def measured(**figures_of_weir):
+    return {"scenario": "small", "description": "1 KB", "set": {}, "note": "",
+            "systems": {"weir": {"median": figures_of_weir, "faults": []}}}
+
+
+def grown_results():
+    return {"machine": {"date": "2026-11-22", "commit": "0123", "cpu": "a CPU", "cores": 2, "memory_bytes": 1 << 32, "kernel": "6.18",
+                        "system": "Debian", "hypervisor": "no"},
+            "flags": {"gateway_cores": "0", "load_cores": "1", "rounds": 5, "growth_rounds": 3}, "command": "./dev bench --report",
+            "cases": {"small": measured(cpu_whole_per_exchange=12.0, cpu_workers_per_exchange=7.0, exchanges_per_s=1.0)},
+            "growth": {"connections": {str(n): measured(cpu_workers_per_exchange=7.0 + n) for n in (1, 10)}, "notes": ["fewer"],
+                       "streams": {"1000": measured(rss_per_stream=4096.0, private_per_stream=2048.0)},
+                       "workers": {"cores": {"1": "0", "2": "0,1"}, "1": measured(exchanges_per_s=50_000.0),
+                                   "2": measured(exchanges_per_s=90_000.0)}},
+            "ablations": {"small": measured(cpu_whole_per_exchange=12.0, cpu_workers_per_exchange=7.0) | {"skipped": {}}}}
+
+
+def test_growth_is_a_table_and_a_curve():
+    text = report.markdown(grown_results(), [])
+    assert "| system | 1 | 10 |" in text and "| weir | 8.00 | 17.0 |" in text
+    assert "by workers (one worker on core 0, two on 0,1)" in text and "| weir | 50,000 | 90,000 |" in text
+    assert "of them private by streams" in text and "- fewer" in text
+    page = xml.etree.ElementTree.fromstring(report.picture(grown_results()))
+    assert sum(element.tag.endswith("circle") for element in page.iter()) == 2 + 1 + 2
+
+
+def test_a_report_names_no_path_of_the_machine(tmp_path, monkeypatch):
+    results = grown_results()
+    results["cases"]["small"]["systems"]["weir"]["faults"] = [
+        f"weir: did not start: /tmp/weir-bench-ab_1/weir.toml:3: {run.ROOT}/build-release/src/weir"]
+    run.write(argparse.Namespace(out=str(tmp_path)), results, [])
+    written = "".join((tmp_path / name).read_text() for name in ("report.md", "results.json", "report.svg"))
+    assert str(run.ROOT) not in written and "/tmp/" not in written and "FOLDER/weir.toml:3: ./build-release" in written
+    json.loads((tmp_path / "results.json").read_text())
+    monkeypatch.setattr(run.sys, "argv", ["run.py", "--build", str(tmp_path), "--report"])
+    assert run.command() == "./dev bench --report"
