@@ -1,5 +1,6 @@
 #include "base/mask.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -9,6 +10,7 @@ namespace weir {
 namespace {
 
 constexpr size_t kRevealedMax = 4;
+constexpr size_t kCountedMax = 20;  // how many more code points there are changes nothing
 
 // The size of the code point at the front; an invalid byte is one of its own.
 size_t unit_size(std::string_view text) {
@@ -17,7 +19,7 @@ size_t unit_size(std::string_view text) {
 }
 
 size_t revealed_count(size_t code_points) {
-  if (code_points >= 20) return 4;
+  if (code_points >= kCountedMax) return kRevealedMax;
   if (code_points >= 10) return 2;
   return code_points >= 5 ? 1 : 0;
 }
@@ -38,14 +40,27 @@ char* copy_units(std::string_view text, size_t count, char* out) {
   return out;
 }
 
+// Whether the last few code points are the last few bytes: no byte of a longer code point is below 0x80, so what stands
+// before them does not matter.
+bool ends_in_ascii(std::string_view text) {
+  return text.size() >= kRevealedMax &&
+         std::ranges::all_of(text.substr(text.size() - kRevealedMax), [](char c) { return (c & 0x80) == 0; });
+}
+
 }  // namespace
 
 size_t mask(std::string_view secret, char* out) {
   if (secret.empty()) return 0;
+  const bool ascii_end = ends_in_ascii(secret);
   // Where the last few code points begin, in a ring: what is invalid can only be told from the front.
   std::array<size_t, kRevealedMax> starts{};
   size_t count = 0;
   for (size_t offset = 0; offset < secret.size(); ++count) {
+    // A login's token of a kilobyte costs no more than a short key.
+    if (count == kCountedMax && ascii_end) {
+      for (size_t i = 0; i < kRevealedMax; ++i) starts[i] = secret.size() - kRevealedMax + i;
+      break;
+    }
     starts[count % kRevealedMax] = offset;
     offset += unit_size(secret.substr(offset));
   }

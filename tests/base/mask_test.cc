@@ -3,8 +3,46 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "base/utf8.h"
 
 namespace {
+
+// The definition, without the short cut for long secrets.
+std::string plain_mask(std::string_view secret) {
+  std::vector<std::string> points;
+  for (size_t at = 0; at < secret.size();) {
+    const size_t size = weir::code_point_size(secret.substr(at));
+    points.push_back(size == 0 ? "?" : std::string(secret.substr(at, size)));
+    at += std::max<size_t>(size, 1);
+  }
+  if (points.empty()) return "";
+  const size_t shown = points.size() >= 20 ? 4 : points.size() >= 10 ? 2 : points.size() >= 5 ? 1 : 0;
+  std::string front, back;
+  for (size_t i = 0; i < shown; ++i) {
+    front += points[i];
+    back += points[points.size() - shown + i];
+  }
+  return front + "..." + back;
+}
+
+TEST_CASE("mask: of any bytes and any length, it is what the definition says") {
+  constexpr std::string_view kPieces[] = {"a",        "z",    "-",   "\xC3\xA9", "\xE2\x82\xAC", "\xF0\x9F\x8C\x8D",
+                                          "\xF0\x9F", "\xE2", "\x80"};
+  std::mt19937 random(1);
+  for (int i = 0; i < 20'000; ++i) {
+    std::string secret;
+    const size_t pieces = random() % 40;
+    // Mostly ASCII, else few secrets would end in it.
+    for (size_t j = 0; j < pieces; ++j)
+      secret += kPieces[random() % 3 == 0 ? random() % std::size(kPieces) : random() % 3];
+    CAPTURE(secret);
+    REQUIRE(weir::mask(secret) == plain_mask(secret));
+  }
+}
 
 TEST_CASE("mask: the table of spec 1") {
   struct Row {
