@@ -46,8 +46,8 @@ def read_options():
     how.add_argument("--load-cores", default="1", metavar="LIST", help="of weir-load and the mock (1)")
     how.add_argument("--data", metavar="DIR", help="where weir's database and journal are: /dev/shm, or a disk (the system's "
                      "folder for temporary files)")
-    how.add_argument("--journal", default="1GiB", help="size of weir's journal: it must hold what the recorder, which shares the "
-                     "gateway's core, has not yet written (1GiB)")
+    how.add_argument("--journal", default="256MiB", help="size of weir's journal: it must hold what the recorder, which shares "
+                     "the gateway's core, has not yet written; if it does not, answers are 503 and marked (256MiB)")
     how.add_argument("--growth-connections", type=numbers, metavar="LIST", help="instead of 1,10,100,1000,10000")
     how.add_argument("--growth-streams", type=numbers, metavar="LIST", help="instead of 1000,10000,50000")
     where = parser.add_argument_group("where")

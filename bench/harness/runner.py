@@ -82,7 +82,7 @@ def measure(here, mock_pid, case, candidates, rounds):
                 entry["rounds"].append(derived)
             if system is direct:
                 baseline = derived
-    say(f"  {case.name}: {rounds} round{'s' * (rounds > 1)} of {', '.join(result)}")
+        say(f"  {case.name}: round {number + 1} of {rounds}, {len(order)} systems")
     for entry in result.values():
         if entry["rounds"]:
             entry["median"] = figures.medians(entry["rounds"])

@@ -27,7 +27,7 @@ class Place:
     load_cores: str
     certificates: dict  # of tests/support/test_ca.py
     mock: str = ""  # HOST:PORT
-    journal: str = "1GiB"
+    journal: str = "256MiB"
 
 
 @dataclasses.dataclass
