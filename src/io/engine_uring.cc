@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "base/assert.h"
 #include "base/clock.h"
@@ -20,7 +21,9 @@ namespace {
 
 constexpr uint8_t kOwnOp = 255;  // operations whose completions nobody waits for
 constexpr uint16_t kBufferGroup = 0;
-constexpr unsigned kBatchMax = 256;  // completions that end a least wait before its time
+constexpr unsigned kBatchMax = 256;      // completions that end a least wait before its time
+constexpr uint32_t kBuffersMin = 64;     // with the kernel, if there are so many
+constexpr uint32_t kBuffersPerUsed = 4;  // with the kernel, for each that a turn used
 
 // Constants newer than liburing 2.3; their values are the kernel's ABI (linux/io_uring.h).
 constexpr unsigned kFeatMinTimeout = 1U << 15;  // 6.12
@@ -106,8 +109,13 @@ struct Engine::Impl {
   char* buffers = nullptr;
   size_t buffers_size = 0;
   uint32_t buffers_free = 0;
-  uint32_t buffers_pending = 0;  // given back, not yet told to the kernel
-  bool starved = false;          // a receive found no buffer, and a quarter of them is not back yet
+  // The kernel takes buffers in the order in which it got them: with all of them it would go round through more memory
+  // than a core's cache holds. So it gets a few times what one turn has lately used, and of the others the last used.
+  std::vector<uint16_t> spare;  // free and not with the kernel
+  uint32_t buffers_with_kernel = 0;
+  uint32_t used_in_turn = 0;
+  uint32_t used_peak = 0;  // of a turn; falls slowly
+  bool starved = false;    // a receive found no buffer, and a quarter of them is not back yet
   std::vector<Parked> parked;
   std::vector<Completion> synthetic;  // of cancelled parked receives
   uint64_t now = 0;
@@ -214,9 +222,17 @@ struct Engine::Impl {
   }
 
   void publish_buffers() {
-    if (buffers_pending == 0) return;
-    io_uring_buf_ring_advance(buffer_ring, static_cast<int>(buffers_pending));
-    buffers_pending = 0;
+    used_peak = std::max(std::exchange(used_in_turn, 0), used_peak - used_peak / 64);
+    const uint32_t wanted = std::max(kBuffersMin, kBuffersPerUsed * used_peak);
+    uint32_t added = 0;
+    for (; buffers_with_kernel < wanted && !spare.empty(); buffers_with_kernel++) {
+      const uint16_t buffer = spare.back();
+      spare.pop_back();
+      io_uring_buf_ring_add(buffer_ring, buffers + static_cast<size_t>(buffer) * options.buffer_size,
+                            options.buffer_size, buffer, io_uring_buf_ring_mask(options.buffers),
+                            static_cast<int>(added++));
+    }
+    if (added > 0) io_uring_buf_ring_advance(buffer_ring, static_cast<int>(added));
   }
 
   Result<> set_up_buffers();
@@ -244,12 +260,10 @@ Result<> Engine::Impl::set_up_buffers() {
     return fail("cannot register the receive buffers: {}; Linux 6.1 or newer is needed", std::strerror(-error));
   }
   io_uring_buf_ring_init(buffer_ring);
-  for (uint32_t i = 0; i < options.buffers; i++) {
-    io_uring_buf_ring_add(buffer_ring, buffers + static_cast<size_t>(i) * options.buffer_size, options.buffer_size,
-                          static_cast<unsigned short>(i), io_uring_buf_ring_mask(options.buffers), static_cast<int>(i));
-  }
-  io_uring_buf_ring_advance(buffer_ring, static_cast<int>(options.buffers));
+  spare.reserve(options.buffers);
+  for (uint32_t i = options.buffers; i > 0; i--) spare.push_back(static_cast<uint16_t>(i - 1));
   buffers_free = options.buffers;
+  publish_buffers();
   return {};
 }
 
@@ -260,8 +274,10 @@ bool Engine::Impl::take(const io_uring_cqe& cqe, Completion& out) {
   out.more = (cqe.flags & IORING_CQE_F_MORE) != 0;
   if ((cqe.flags & IORING_CQE_F_BUFFER) != 0) {
     out.buffer = static_cast<uint16_t>(cqe.flags >> IORING_CQE_BUFFER_SHIFT);
-    ASSERT(buffers_free > 0);
+    ASSERT(buffers_free > 0 && buffers_with_kernel > 0);
     buffers_free--;
+    buffers_with_kernel--;
+    used_in_turn++;
   }
   if (out.token.op == kOwnOp) return false;
   if (cqe.res < 0) {
@@ -269,7 +285,11 @@ bool Engine::Impl::take(const io_uring_cqe& cqe, Completion& out) {
     out.code = code_of(out.error);
     if (out.code == Code::no_buffers) {
       starved = true;
-      counters.receives_starved++;
+      if (spare.empty()) {
+        counters.receives_starved++;
+      } else {
+        used_in_turn = options.buffers;  // more at once than expected: from the next turn on the kernel has all
+      }
     }
   } else {
     out.result = cqe.res;
@@ -474,9 +494,7 @@ uint32_t Engine::buffer_size() const {
 
 void Engine::release_buffer(uint16_t buffer) {
   ASSERT(buffer < impl_->options.buffers && impl_->buffers_free < impl_->options.buffers);
-  io_uring_buf_ring_add(impl_->buffer_ring, buffer_data(buffer), impl_->options.buffer_size, buffer,
-                        io_uring_buf_ring_mask(impl_->options.buffers), static_cast<int>(impl_->buffers_pending));
-  impl_->buffers_pending++;
+  impl_->spare.push_back(buffer);
   impl_->buffers_free++;
 }
 
