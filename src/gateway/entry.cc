@@ -209,6 +209,16 @@ Entry enter(const Policy& policy, const Origin& origin, const wire::RequestHead&
   return entry;
 }
 
+Identity& Identity::operator=(const Identity& other) {
+  std::copy_n(other.initiator_id_text.begin(), other.initiator_id_size, initiator_id_text.begin());
+  std::copy_n(other.username_text.begin(), other.username_size, username_text.begin());
+  std::copy_n(other.api_key_id_text.begin(), other.api_key_id_size, api_key_id_text.begin());
+  initiator_id_size = other.initiator_id_size;
+  username_size = other.username_size;
+  api_key_id_size = other.api_key_id_size;
+  return *this;
+}
+
 Identity Identity::make(std::string_view initiator_id, std::string_view username, std::string_view api_key_id) {
   Identity identity;
   if (initiator_id.size() <= identity.initiator_id_text.size()) {

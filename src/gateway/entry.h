@@ -47,6 +47,11 @@ struct Identity {
   uint8_t username_size = 0;
   uint8_t api_key_id_size = 0;
 
+  Identity() = default;
+  Identity(const Identity& other) { *this = other; }
+  // The texts alone, not the room behind them: it is copied for each request.
+  Identity& operator=(const Identity& other);
+  void clear() { initiator_id_size = username_size = api_key_id_size = 0; }
   std::string_view initiator_id() const { return {initiator_id_text.data(), initiator_id_size}; }
   std::string_view username() const { return {username_text.data(), username_size}; }
   std::string_view api_key_id() const { return {api_key_id_text.data(), api_key_id_size}; }
