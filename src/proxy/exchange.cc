@@ -81,7 +81,7 @@ void Exchange::reset() {
   request_framing_ = wire::BodyFraming::none;
   request_decoder_.reset();
   body_remaining_ = 0;
-  identity_ = {};
+  identity_.clear();
   request_id_.clear();
   route_text_.clear();
   hint_size_ = 0;
@@ -475,7 +475,13 @@ void Exchange::write_upstream_head(const wire::RequestHead& head, const gateway:
                                          .body_size = request_bytes_};
   program_ = &policy_->rules->program(
       {.provider_index = provider_->index, .mode = mode_, .kind = kind_, .api = api_, .credential = credential.kind});
-  gateway::write_request_head(*program_, rule_values(head), request, buffers.block(upstream_head_));
+  ByteBuffer& bytes = buffers.block(upstream_head_);
+  gateway::write_request_head(*program_, rule_values(head), request, bytes);
+  upstream_head_size_ = bytes.size();
+  if (request_bytes_ == 0 || request_bytes_ > bytes.capacity() - bytes.size()) return;
+  // A small body goes into the same block: one run of bytes to send, and its own block is free again while it is hot.
+  bytes.append(buffers.block(body_).view());
+  buffers.release(std::exchange(body_, kNoBufferId));
 }
 
 // --- upstream ---
@@ -495,7 +501,7 @@ void Exchange::on_upstream_ready(Upstream& upstream) {
   BufferPool& buffers = worker_->buffers();
   buffers.retain(upstream_head_);
   upstream.stream().queue({buffers.block(upstream_head_).view(), upstream_head_});
-  if (request_bytes_ > 0) {
+  if (request_bytes_ > 0 && body_ != kNoBufferId) {
     buffers.retain(body_);
     upstream.stream().queue({buffers.block(body_).view(), body_});
   }

@@ -196,7 +196,8 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   uint64_t body_remaining_ = 0;  // of a body with a length
   BufferId saved_head_ = kNoBufferId;
   BufferId body_ = kNoBufferId;
-  BufferId upstream_head_ = kNoBufferId;
+  BufferId upstream_head_ = kNoBufferId;  // the head for upstream, and behind it a small body
+  size_t upstream_head_size_ = 0;         // of the head alone
   const gateway::Program* program_ = nullptr;
   gateway::Identity identity_;
   ShortText<256> request_id_;

@@ -157,7 +157,7 @@ void Exchange::queue_head(const wire::ResponseHead& head, gateway::AnswerFraming
                                 .http_1_0 = http_1_0_,
                                 .interception_id = bridged && final ? values.interception_id : std::string_view()},
                                buffers.block(id));
-  downstream_->stream().queue({buffers.block(id).view(), id});
+  downstream_->stream().queue_block(id);
 }
 
 void Exchange::start_answer(const wire::ResponseHead& head, bool more_follows) {
@@ -409,8 +409,9 @@ bool Exchange::finish_reading(bool complete) {
   if (end.failed) {
     const bool in_stream = upstream_status_ < 400;
     const record::ErrorType type = in_stream ? error_type_of(end.error_status) : error_type_of(upstream_status_);
-    const std::string_view head =
-        upstream_head_ == kNoBufferId ? std::string_view() : worker_->buffers().block(upstream_head_).view();
+    const std::string_view head = upstream_head_ == kNoBufferId
+                                      ? std::string_view()
+                                      : worker_->buffers().block(upstream_head_).view().substr(0, upstream_head_size_);
     fail_with(record::Outcome::upstream_error, type, gateway::hide_credentials(end.error_message, head));
     provider_error_.set(gateway::hide_credentials(end.error_type, head));
     reader_->forget_error();

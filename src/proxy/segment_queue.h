@@ -65,7 +65,7 @@ class SegmentQueue {
   uint64_t bytes() const { return bytes_; }
   uint32_t count() const { return count_; }
   Segment* first() { return first_; }
-  Segment* last() { return last_; }
+  const Segment* last() const { return last_; }
 
   // Takes one reference of the piece's buffer.
   void push(SegmentPool& pool, const Piece& piece) {

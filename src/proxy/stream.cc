@@ -168,7 +168,7 @@ void Stream::queue(const Piece& piece) {
     context_->buffers.release(piece.buffer);  // the segment before has a reference already
     return;
   }
-  if (send_in_flight_ && piece.bytes.size() <= kCoalesceMax) {
+  if (piece.bytes.size() <= kCoalesceMax && (send_in_flight_ || fits_behind(piece.bytes.size()))) {
     queue_copy(piece.bytes);
     context_->buffers.release(piece.buffer);
     return;
@@ -195,8 +195,32 @@ void Stream::queue_copy(std::string_view bytes) {
   queue_.push(context_->segments, copy);
 }
 
+void Stream::queue_block(BufferId block) {
+  BufferPool& buffers = context_->buffers;
+  const std::string_view bytes = buffers.block(block).view();
+  if (terminating_ || send_failed_ || bytes.empty()) {
+    buffers.release(block);
+    return;
+  }
+  queue_.push(context_->segments, {bytes, block});
+  if (tail_ != kNoBufferId) buffers.release(tail_);
+  buffers.retain(block);
+  tail_ = block;
+}
+
+// Whether a copy of so many bytes would make the last segment longer.
+bool Stream::fits_behind(size_t size) const {
+  if (tail_ == kNoBufferId || queue_.empty() || queue_.last()->buffer != tail_) return false;
+  const ByteBuffer& tail = context_->buffers.block(tail_);
+  return tail.capacity() - tail.size() >= size;
+}
+
 void Stream::queue_small(std::string_view bytes) {
   if (terminating_ || send_failed_) return;
+  if (fits_behind(bytes.size())) {
+    queue_copy(bytes);
+    return;
+  }
   queue_.push_small(context_->segments, bytes);
 }
 

@@ -84,6 +84,7 @@ class Stream {
   // --- sending ---
   void queue(const Piece& piece);            // takes one reference
   void queue_copy(std::string_view bytes);   // copies
+  void queue_block(BufferId block);          // takes one reference; small pieces that follow are copied behind it
   void queue_small(std::string_view bytes);  // copies; at most Segment::kSmallMax
   void flush();
   // For completions of StreamOp::send. False: the connection is broken.
@@ -114,6 +115,7 @@ class Stream {
   void arm_receive();
   bool encrypt();
   void move_waiting_to_block();
+  bool fits_behind(size_t size) const;
   Received decrypt(Piece cipher);
 
   StreamContext* context_ = nullptr;
