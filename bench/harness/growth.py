@@ -8,7 +8,7 @@ from harness import load, processes, runner, systems
 ABLATIONS = pathlib.Path(__file__).resolve().parent.parent / "ablations.toml"
 CONNECTIONS = (1, 10, 100, 1000, 10_000)
 STREAMS = (1000, 10_000, 50_000)
-SECONDS, WARM_UP = 1.5, 0.5  # of what is not paced
+SECONDS, WARM_UP = 1.2, 0.4  # of what is not paced
 PORTS_EACH = 20_000  # connections from one loopback address, well below the usual range of 28,000 ports
 
 

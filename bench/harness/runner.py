@@ -50,6 +50,9 @@ def once(here, mock_pid, case, system, direct=None):
     except (processes.StartFailed, ProcessLookupError, RuntimeError, OSError) as failure:
         system.stop()
         return None, f"{type(failure).__name__}: {failure}"
+    except BaseException:  # Ctrl-C: nothing of ours keeps running
+        system.stop()
+        raise
     faults = observed.faults
     if code not in (0, -15, 143):  # ended by the signal is as good as exit status 0
         faults = faults or f"{system.name} ended with {code}"
