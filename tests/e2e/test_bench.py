@@ -15,6 +15,7 @@ from harness import chart, extras, figures, growth, load, report, sample, system
 
 BURNER = """
 import os, sys, time
+sys.stdin.readline()
 if os.fork() == 0:
     end = time.process_time() + 0.3
     while time.process_time() < end: pass
@@ -27,6 +28,8 @@ def test_a_sample_covers_children_and_their_cpu_time():
     parent = subprocess.Popen([sys.executable, "-c", BURNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         before = sample.take(parent.pid)
+        parent.stdin.write("now\n")
+        parent.stdin.flush()
         assert parent.stdout.readline() == "burnt\n"
         after = sample.take(parent.pid)
         assert len(sample.family(parent.pid)) == 2
