@@ -106,15 +106,16 @@ class Round:
         self.workers = self.random.choice([1, 2])
         self.interceptions = set()
         self.markers_first = Load.counter + 1
+        self.confined = 0  # starts with the default sandbox, nearly all of which recover
         self.reached = collections.Counter()  # kills by kind that happened where they were meant to
         self.mock = None
 
     def run(self):
         self.mock = rig.Mock(self.folder, "--keep", "1000000", binary=self.build / "src/weir")
         try:
-            weir, token = self.start(), None
+            weir = self.start(self.kinds[0])
             token = weir.add_key()
-            for kind in self.kinds:
+            for kind, following in zip(self.kinds, [*self.kinds[1:], "the end"]):
                 if kind in STARTING_CALLS:
                     self.kill_at_random(weir, token)  # leaves something to recover
                     self.kill_starting(kind)
@@ -126,7 +127,7 @@ class Round:
                 else:
                     self.kill_at_random(weir, token)
                     self.reached[kind] += 1
-                weir = self.start()
+                weir = self.start(following)  # recovers what this kill has left
             code = weir.stop()
             require(code == 0, f"weir ended with {code}:\n{weir.log()}")
             seen = self.mock.requests()
@@ -134,11 +135,16 @@ class Round:
             self.mock.stop()
         return self.check(seen)
 
-    def start(self, **environment):
-        text = rig.configuration(self.mock.port, self.workers)
-        # Not confined: what kills it at a call kills from inside, and what counts stores traces it.
-        return rig.Weir(self.folder, text, "--sandbox", "off", "--core-dumps", "true", binary=self.build / "src/weir",
-                        environment=environment)
+    def start(self, kind, armed=None):
+        """A weir for this kind of kill. In its default sandbox, except where it is to be killed from inside: seccomp would end
+        it at the system call that kills. One that is to be traced must be dumpable."""
+        options = ["--sandbox", "off"] if armed else []
+        if kind.endswith("journal store"):
+            options += ["--core-dumps", "true"]
+        weir = rig.Weir(self.folder, rig.configuration(self.mock.port, self.workers), *options,
+                        binary=self.build / "src/weir", environment=armed)
+        self.confined += not armed
+        return weir
 
     @contextlib.contextmanager
     def load(self, weir, token):
@@ -173,7 +179,7 @@ class Round:
     def kill_running(self, kind, token):
         armed = self.armed(RUNNING_CALLS[kind])
         try:
-            weir = self.start(**armed)
+            weir = self.start(kind, armed)
         except AssertionError:  # the call was one of the start's
             self.reached[kind] += 1
             return
@@ -189,7 +195,7 @@ class Round:
 
     def kill_starting(self, kind):
         try:
-            weir = self.start(**self.armed(STARTING_CALLS[kind]))
+            weir = self.start(kind, self.armed(STARTING_CALLS[kind]))
         except AssertionError as died:
             require("(-9)" in str(died), str(died))
             self.reached[kind] += 1
@@ -272,13 +278,14 @@ def main():
     args = parser.parse_args()
     build = args.build.resolve()
     began, kills, outcomes = time.monotonic(), collections.Counter(), collections.Counter()
-    failed = set()
+    confined, failed = 0, set()
     for number in range((args.kills + ROUND - 1) // ROUND):
         seed = args.seed + number
         kinds = [KINDS[(seed * ROUND + i) % len(KINDS)] for i in range(min(ROUND, args.kills - number * ROUND))]
         random.Random(seed).shuffle(kinds)
         this, wrong = run_round(build, seed, kinds, outcomes)
         kills.update(this.reached)
+        confined += this.confined
         if wrong:
             print(f"crash: round with --seed {seed} --kills {len(kinds)} ({', '.join(kinds)}): {wrong}", flush=True)
             failed.update(kinds)
@@ -287,7 +294,7 @@ def main():
             print(f"crash: never killed {kind}")
             failed.add(kind)
     asked = [kind for kind in KINDS[:args.kills]]
-    print(f"crash: {args.kills} kills in {time.monotonic() - began:.0f} s, {sum(kills.values())} of them where they were meant to be; "
+    print(f"crash: {args.kills} kills in {time.monotonic() - began:.0f} s, {sum(kills.values())} of them where they were meant to be, {confined} starts in the sandbox; "
           + ", ".join(f"{count} {what}" for what, count in outcomes.most_common()))
     print(f"crash: {len(asked) - len(failed)} passed, {len(failed)} failed")
     if args.results:
