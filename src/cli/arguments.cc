@@ -31,6 +31,7 @@ constexpr TwinFlag kTwins[] = {
     {"--event-memory", "limits.event_memory"},
     {"--connections", "limits.connections"},
     {"--body-rate", "limits.body_rate"},
+    {"--send-rate", "limits.send_rate"},
     {"--address-connections", "limits.address_connections"},
     {"--address-requests", "limits.address_requests"},
     {"--address-burst", "limits.address_burst"},

@@ -95,6 +95,7 @@ struct Limits {
   uint32_t connections = 20000;          // downstream, all workers
   uint64_t event_memory = 256ull << 20;  // per worker: events and answers being read that are not whole
   uint64_t body_rate = 1024;  // bytes a second that a request body must bring, after the first timeouts.body; 0: any
+  uint64_t send_rate = 1024;  // that a client must take while an answer waits for it, in each timeouts.send; 0: any
 
   // For each client address (of IPv6 its /64), all workers together; 0: no limit.
   uint32_t address_connections = 0;

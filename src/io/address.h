@@ -37,6 +37,8 @@ struct ListenOptions {
 Result<int> listen_on(const Address& address, const ListenOptions& options);
 Result<Address> local_address(int socket);
 std::optional<Address> peer_address(int socket);
+// What the peer has acknowledged since the connection began, of a TCP socket (TCP_INFO).
+std::optional<uint64_t> acknowledged_bytes(int socket);
 // A stream socket for connect(), TCP_NODELAY set. An error is an exhausted descriptor table.
 Result<int> open_stream(int family);
 // Of the process at the other end of a Unix socket (SO_PEERCRED).

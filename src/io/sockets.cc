@@ -1,7 +1,7 @@
 // The socket calls of address.h. Apart from the addresses themselves, because they belong to the kernel as
 // engine_uring.cc does.
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -88,6 +88,13 @@ std::optional<Address> peer_address(int socket) {
   socklen_t size = sizeof storage;
   if (::getpeername(socket, reinterpret_cast<sockaddr*>(&storage), &size) != 0) return std::nullopt;
   return address_from(reinterpret_cast<const sockaddr*>(&storage), size);
+}
+
+std::optional<uint64_t> acknowledged_bytes(int socket) {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  if (::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return std::nullopt;
+  return info.tcpi_bytes_acked;
 }
 
 Result<int> open_stream(int family) {

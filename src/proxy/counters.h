@@ -70,6 +70,7 @@ namespace weir::proxy {
   X(timeouts_body,                 counter, "weir_timeouts_total", "kind=\"body\"", "")                                  \
   X(timeouts_idle,                 counter, "weir_timeouts_total", "kind=\"idle\"", "")                                  \
   X(timeouts_send,                 counter, "weir_timeouts_total", "kind=\"send\"", "")                                  \
+  X(timeouts_send_rate,            counter, "weir_timeouts_total", "kind=\"send_rate\"", "")                           \
   X(timeouts_connect,              counter, "weir_timeouts_total", "kind=\"connect\"", "")                               \
   X(timeouts_upstream_handshake,   counter, "weir_timeouts_total", "kind=\"upstream_handshake\"", "")                    \
   X(timeouts_answer,               counter, "weir_timeouts_total", "kind=\"answer\"", "")                                \

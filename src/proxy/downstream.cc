@@ -22,6 +22,11 @@ constexpr size_t kStashMax = 64u << 10;
 constexpr uint64_t kLingerGapNs = 2 * kNsPerSecond;
 constexpr uint64_t kLingerMaxNs = 30 * kNsPerSecond;
 
+// How often a client that takes its answer slowly is looked at.
+uint64_t send_interval_ns(uint64_t send_timeout_ns) {
+  return std::min(kNsPerSecond, send_timeout_ns / 4);
+}
+
 gateway::Refusal refusal_of(wire::HeadFault fault) {
   switch (fault) {
     case wire::HeadFault::head_too_large:
@@ -50,6 +55,9 @@ void Downstream::begin(Worker& worker, const WorkerListener& listener, int descr
   address_ = address;
   timer_.owner = TimerOwner::downstream;
   timer_.object = this;
+  send_timer_.owner = TimerOwner::downstream_send;
+  send_timer_.object = this;
+  watch_ = {};
   std::unique_ptr<tls::Machine> machine;
   if (listener.tls) {
     const size_t index = static_cast<size_t>(&listener - worker.listeners().data());
@@ -301,13 +309,52 @@ void Downstream::flush() {
     client_gone(io::Code::other);  // TLS could not encrypt
     return;
   }
-  expect_send_progress();
+  watch_sending();
   // An answer may end without another byte to send: then no completion comes to say so.
   if (state_ == State::exchange && exchange_->answer_complete() && stream_.all_sent()) exchange_->on_answer_sent();
 }
 
-void Downstream::expect_send_progress() {
-  if (stream_.send_in_flight()) set_deadline(worker_->now_ns() + worker_->timeouts().send);
+// Only bytes that wait for the client count: when the provider is quiet nothing is in flight.
+void Downstream::watch_sending() {
+  if (stream_.send_in_flight() == watch_.on) return;
+  watch_ = {.on = !watch_.on, .progress_ns = worker_->now_ns()};
+  if (watch_.on) {
+    worker_->wheel().set(send_timer_, watch_.progress_ns + send_interval_ns(worker_->timeouts().send));
+  } else {
+    TimerWheel::clear(send_timer_);
+  }
+}
+
+// Within each send timeout the client must take something, and after the first as much as the rate asks for.
+void Downstream::on_send_timer() {
+  if (state_ != State::exchange || !stream_.send_in_flight()) {
+    watch_.on = false;
+    return;
+  }
+  const uint64_t now_ns = worker_->now_ns();
+  const uint64_t timeout_ns = worker_->timeouts().send;
+  const uint64_t taken = stream_.taken_bytes();
+  if (!std::exchange(watch_.looked, true)) {
+    watch_.taken = watch_.window_taken = taken;
+    watch_.window_ns = now_ns;
+  }
+  if (taken != std::exchange(watch_.taken, taken)) watch_.progress_ns = now_ns;
+  if (now_ns - watch_.progress_ns >= timeout_ns) {
+    worker_->count().timeouts_send.add();
+    exchange_->on_client_stalled("the client stopped reading");
+    return;
+  }
+  if (now_ns - watch_.window_ns >= timeout_ns) {
+    const uint64_t window_ms = (now_ns - watch_.window_ns) / kNsPerMs;
+    if (taken - watch_.window_taken < worker_->limits().send_rate * window_ms / 1000) {
+      worker_->count().timeouts_send_rate.add();
+      exchange_->on_client_stalled("the client reads too slowly");
+      return;
+    }
+    watch_.window_ns = now_ns;
+    watch_.window_taken = taken;
+  }
+  worker_->wheel().set(send_timer_, now_ns + send_interval_ns(timeout_ns));
 }
 
 void Downstream::on_sent() {
@@ -318,7 +365,7 @@ void Downstream::on_sent() {
         return;
       }
     }
-    expect_send_progress();
+    watch_sending();
     if (stream_.under_low_mark()) exchange_->on_room();
   }
 }
@@ -401,6 +448,7 @@ bool Downstream::try_close() {
   drop_stash();
   if (address_.hold.holds()) worker_->limiter().addresses.leave(address_.hold);
   worker_->wheel().remove(timer_);
+  worker_->wheel().remove(send_timer_);
   client_ended_ = false;
   state_ = State::closed;
   return true;
@@ -420,13 +468,8 @@ void Downstream::on_timer() {
       refuse(gateway::Refusal::request_timeout, "the head was not complete");
       return;
     case State::exchange:
-      if (stream_.send_in_flight()) {
-        worker_->count().timeouts_send.add();
-        exchange_->on_client_stalled();
-      } else {
-        worker_->count().timeouts_body.add();
-        exchange_->on_request_timeout();
-      }
+      worker_->count().timeouts_body.add();
+      exchange_->on_request_timeout();
       return;
     case State::handshaking:
       worker_->count().timeouts_handshake.add();

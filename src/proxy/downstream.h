@@ -26,6 +26,16 @@ struct AddressEntry {
   bool over_limit = false;  // it may only hear that it is one too many
 };
 
+// How a client takes what waits for it, looked at while a send is in flight and not before it has been so for a while.
+struct SendWatch {
+  bool on = false;
+  bool looked = false;       // the fields below it are set
+  uint64_t progress_ns = 0;  // when it had last taken something
+  uint64_t taken = 0;        // Stream::taken_bytes() then
+  uint64_t window_ns = 0;    // begin of the time over which its rate is measured
+  uint64_t window_taken = 0;
+};
+
 class Downstream : public Slot {
  public:
   enum class State : uint8_t {
@@ -44,6 +54,7 @@ class Downstream : public Slot {
   void begin(Worker& worker, const WorkerListener& listener, int descriptor, const AddressEntry& address);
   void on_completion(const io::Completion& completion);
   void on_timer();
+  void on_send_timer();
   // From the worker's lists: goes on with what is in the stash; sends what is queued.
   void run();
   void flush();
@@ -70,8 +81,6 @@ class Downstream : public Slot {
   uint64_t address_key();  // 0: not limited
   void set_deadline(uint64_t deadline_ns);
   void clear_deadline();
-  // The client must take what is queued within the send timeout; progress moves the deadline.
-  void expect_send_progress();
   // The exchange takes the body's bytes by one sized receive from here on: once receiving is idle, on_ready_for_body()
   // is called.
   void wait_for_receive_idle();
@@ -89,6 +98,7 @@ class Downstream : public Slot {
   size_t consume_discarded(std::string_view input);
   void refuse(gateway::Refusal refusal, std::string_view detail);
   void on_sent();
+  void watch_sending();
   void next_request();
   void go_on();
   void drop_stash();
@@ -101,6 +111,8 @@ class Downstream : public Slot {
   State state_ = State::closed;
   Stream stream_;
   Timer timer_;
+  Timer send_timer_;  // while bytes wait for the client
+  SendWatch watch_;
   BufferId stash_ = kNoBufferId;  // received and not consumed yet, but for its first stash_used_ bytes
   size_t stash_used_ = 0;
   size_t head_seen_ = 0;            // of the stash: already looked at for a head

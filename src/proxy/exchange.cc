@@ -566,9 +566,9 @@ void Exchange::on_request_timeout() {
   if (state_ == State::body) refuse(gateway::Refusal::request_timeout, "the body stopped coming, or came too slowly");
 }
 
-void Exchange::on_client_stalled() {
+void Exchange::on_client_stalled(std::string_view why) {
   if (state_ == State::over) return;
-  fail_with(record::Outcome::client_disconnected, record::ErrorType::timeout, "the client stopped reading");
+  fail_with(record::Outcome::client_disconnected, record::ErrorType::timeout, why);
   end_now();
   downstream_->abort();
 }

@@ -84,7 +84,7 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   void on_sized_receive(const io::Completion& completion);
   void on_request_timeout();
   void on_client_gone(io::Code code);
-  void on_client_stalled();
+  void on_client_stalled(std::string_view why);
   void on_room();         // the client's queue is below its low mark
   void on_answer_sent();  // everything queued has left
   void on_drain_deadline();

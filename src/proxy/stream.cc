@@ -292,6 +292,7 @@ bool Stream::on_send(const io::Completion& completion, uint64_t now_ns) {
   }
   const auto done = static_cast<uint64_t>(std::max(completion.result, 0));
   context_->sent[side()]->add(done);
+  sent_bytes_ += done;
   if (tls_) {
     wire_offset_ += done;
     wire_bytes_ -= done;

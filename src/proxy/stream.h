@@ -94,6 +94,9 @@ class Stream {
   bool under_low_mark() const { return waiting_bytes() < kLowBytes && queue_.count() < kLowSegments; }
   bool all_sent() const { return queue_.empty() && !send_in_flight_ && wire_ == kNoBufferId; }
   bool send_in_flight() const { return send_in_flight_; }
+  // What has reached the peer: by its acknowledgements; of a Unix socket, by the sends that are done. Only differences
+  // count. A system call: inside one large send there is no other sign of progress.
+  uint64_t taken_bytes() const { return io::acknowledged_bytes(descriptor_).value_or(sent_bytes_); }
   bool send_failed() const { return send_failed_; }
   void shutdown_send();  // close_notify and FIN, after what is queued was sent
 
@@ -128,6 +131,7 @@ class Stream {
   uint64_t wire_bytes_ = 0;      // what is left of it
   BufferId tail_ = kNoBufferId;  // the block that small pieces are copied behind each other into
   uint64_t sent_bytes_in_flight_ = 0;
+  uint64_t sent_bytes_ = 0;  // of sends that are done
   uint64_t send_started_ns_ = 0;
   bool receive_in_flight_ = false;
   bool receive_cancelling_ = false;

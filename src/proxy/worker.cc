@@ -386,6 +386,9 @@ void Worker::fire(Timer& timer) {
     case TimerOwner::downstream:
       static_cast<Downstream*>(timer.object)->on_timer();
       break;
+    case TimerOwner::downstream_send:
+      static_cast<Downstream*>(timer.object)->on_send_timer();
+      break;
     case TimerOwner::upstream:
       static_cast<Upstream*>(timer.object)->on_timer();
       break;

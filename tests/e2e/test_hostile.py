@@ -212,6 +212,52 @@ def test_clients_that_do_not_read(gateway):
     assert gateway.resident_bytes() < before + (64 << 20)
 
 
+class SlowReader:
+    """Asks for an answer and reads so many bytes of it every 50 ms, until it is ended; a receive buffer as small as may be."""
+
+    def __init__(self, gateway, piece, gap="0"):
+        self.client = Client(gateway.address, receive_buffer=4096)
+        self.client.send(request("POST", ANTHROPIC, bearer(gateway.token) + [
+            ("x-mock-gap", gap), ("x-mock-events", "1000000"), ("x-mock-bytes", "1000")], MESSAGE_STREAM))
+        self.piece, self.ended, self.stop = piece, threading.Event(), threading.Event()
+        self.thread = threading.Thread(target=self.read)
+        self.thread.start()
+
+    def read(self):
+        while not self.stop.wait(0.05):
+            try:
+                if not self.client.socket.recv(self.piece):
+                    break
+            except OSError:
+                break
+        self.ended.set()
+
+    def close(self):
+        self.stop.set()
+        self.thread.join()
+        self.client.close()
+
+
+def test_clients_that_read_slowly(start, mock):
+    """Only what waits for a client counts: one that reads too little is cut off, one that reads enough is not, although weir's
+    sends to it take far longer than the timeout, and neither is one whose provider is quiet."""
+    own = start(configuration(mock.port), "--admin", "127.0.0.1:0", "--send-timeout", "2s", "--send-rate", "32KiB")
+    own.token = own.add_key()
+    readers = {"drips": SlowReader(own, 300), "reads": SlowReader(own, 16384), "waits": SlowReader(own, 16384, "1h")}
+    try:
+        eventually("the slow one is cut off", lambda: own.metric('weir_timeouts_total{kind="send_rate"}') == 1)
+        began = time.monotonic()
+        eventually("three timeouts have passed", lambda: time.monotonic() > began + 6)
+        assert not readers["reads"].ended.is_set() and not readers["waits"].ended.is_set()
+        assert own.metric('weir_timeouts_total{kind="send"}') == 0
+        assert own.metric("weir_exchanges_open") == 2
+    finally:
+        for reader in readers.values():
+            reader.close()
+    row = eventually("its end", lambda: own.rows("outcome = 'client_disconnected' AND error_type = 'timeout'"))[0]
+    assert row["error_message"] == "the client reads too slowly"
+
+
 # --- too much ---
 
 def test_large_heads(gateway):

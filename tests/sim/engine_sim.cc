@@ -109,6 +109,9 @@ const Engine::Counters& Engine::counters() const {
 std::optional<Address> peer_address(int socket) {
   return *parse_address(kernel().peer_of(socket));
 }
+std::optional<uint64_t> acknowledged_bytes(int socket) {
+  return kernel().acknowledged_bytes(socket);
+}
 Result<int> open_stream(int family) {
   (void)family;
   const int stream = kernel().open_stream();

@@ -121,6 +121,7 @@ class Link {
   bool end_arrived_ = false;  // and the worker's socket knows
   bool reset_arrived_ = false;
   // towards the actor
+  uint64_t read_bytes_ = 0;  // by the actor, of what the worker sent
   std::string unread_;
   size_t on_the_way_ = 0;
   size_t window_ = 1u << 20;
@@ -185,6 +186,7 @@ class Kernel {
   const io::Engine::Counters& counters() const { return counters_; }
   int open_stream();  // -1: out of descriptors
   std::string peer_of(int socket);
+  uint64_t acknowledged_bytes(int socket);
 
   // --- at the end ---
   void run_out();            // what the far ends still do when the worker is gone

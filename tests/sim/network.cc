@@ -78,6 +78,10 @@ std::string Kernel::peer_of(int socket) {
   return fmt::format("10.9.{}.{}:5000", used.link->id_ / 250, used.link->id_ % 250 + 1);
 }
 
+uint64_t Kernel::acknowledged_bytes(int socket) {
+  return descriptor(socket, "getsockopt").link->read_bytes_;
+}
+
 void Kernel::do_connect(Operation& operation) {
   const uint64_t id = operation.id;
   const auto fail_later = [this, id](int error) {
@@ -321,6 +325,7 @@ void Link::read() {
     const size_t size = read_chunk_ == 0 ? unread_.size() : std::min(read_chunk_, unread_.size());
     const std::string bytes = unread_.substr(0, size);
     unread_.erase(0, size);
+    read_bytes_ += size;
     if (read_pause_ns_ > 0) {
       read_planned_ = true;
       kernel_.after(read_pause_ns_, [this] {
