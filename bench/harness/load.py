@@ -37,6 +37,12 @@ class Case:
         """The same with more overrides."""
         return dataclasses.replace(self, set=self.set | overrides) if overrides else self
 
+    def warmed(self, warm_up, seconds):
+        """The same with at least these times, unless it was told its own."""
+        own = self.values.get("warm_up", 0), self.values.get("seconds", 0)
+        return dataclasses.replace(self, warm_up=self.warm_up if self.warm_up >= 0 else max(warm_up, own[0]),
+                                   seconds=self.seconds or max(seconds, own[1]))
+
     @property
     def tls(self):
         return self.values.get("tls", False)

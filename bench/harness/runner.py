@@ -41,7 +41,7 @@ def place(options):
 
 def once(here, mock_pid, case, system, direct=None):
     """One run: its figures, and what was wrong ("" if nothing)."""
-    case = case.over(system.overrides)
+    case = case.over(system.overrides).warmed(*system.warmed)
     try:
         system.start()
         observed = load.observe(here, case, system, mock_pid)

@@ -48,6 +48,7 @@ class System:
     """A system under test. `exact`: answers are the provider's, byte for byte; else only their status is checked."""
     name, route, exact, tls = "", "provider", True, True
     overrides = {}  # of the scenario, for this system alone
+    warmed = (0, 0)  # seconds of warm-up and of measuring, if the scenario has less: what compiles or imports as it goes
 
     def __init__(self, place):
         self.place, self.process = place, None
@@ -287,7 +288,7 @@ class Haproxy(Proxy):
 
 class Portkey(System):
     """Without a configuration file: its provider comes in headers, and so do those it passes on to the mock."""
-    name, tls = "portkey", False
+    name, tls, warmed = "portkey", False, (3, 3)
     FORWARDED = "x-mock-id,x-mock-events,x-mock-bytes,x-mock-gap,x-mock-delay,x-mock-status,x-mock-stamped,x-mock-separate"
 
     @property
@@ -314,7 +315,7 @@ class Portkey(System):
 
 
 class Litellm(System):
-    name, exact, tls = "litellm", False, False
+    name, exact, tls, warmed = "litellm", False, False, (3, 3)
 
     @property
     def binary(self):

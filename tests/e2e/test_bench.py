@@ -156,6 +156,15 @@ def test_a_case_that_names_its_peers_is_asked_of_weir_and_of_the_mock_too():
     assert [system.name for system in every if case.runs(system)] == ["direct", "weir", "nginx"]
 
 
+def test_what_compiles_as_it_goes_is_warmed_up_longer_unless_told_otherwise():
+    case = load.Case("small", "small").warmed(*systems.Portkey.warmed)
+    assert (case.warm_up, case.seconds) == (3, 3)
+    told = load.Case("small", "small", seconds=1, warm_up=0).warmed(*systems.Portkey.warmed)
+    assert (told.warm_up, told.seconds) == (0, 1)
+    paced = load.Case("agent-turn", "agent-turn").warmed(*systems.Portkey.warmed)
+    assert (paced.warm_up, paced.seconds) == (3.2, 3)
+
+
 def test_streams_that_do_not_fit_are_cut_down_and_said(monkeypatch):
     monkeypatch.setattr(growth.processes, "connections_max", lambda: 9_900)
     monkeypatch.setattr(growth, "upstream_ports", lambda: 28_000)
