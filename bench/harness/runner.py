@@ -1,6 +1,7 @@
 """Runs a case on several systems in turn, round by round (A B C A B C ...), so that a machine whose speed drifts drifts
 for all of them."""
 import contextlib
+import http.client
 import pathlib
 import sys
 import tempfile
@@ -41,13 +42,13 @@ def place(options):
 
 def once(here, mock_pid, case, system, direct=None):
     """One run: its figures, and what was wrong ("" if nothing)."""
-    case = case.over(system.overrides).warmed(*system.warmed)
+    case = system.fitted(case)
     try:
         system.start()
         observed = load.observe(here, case, system, mock_pid)
         settled = system.settle() if observed.results and not observed.faults else None
         code = system.stop()
-    except (processes.StartFailed, ProcessLookupError, RuntimeError, OSError) as failure:
+    except (processes.StartFailed, ProcessLookupError, RuntimeError, OSError, http.client.HTTPException) as failure:
         system.stop()
         return None, f"{type(failure).__name__}: {failure}"
     except BaseException:  # Ctrl-C: nothing of ours keeps running
@@ -89,5 +90,10 @@ def measure(here, mock_pid, case, candidates, rounds):
     for entry in result.values():
         if entry["rounds"]:
             entry["median"] = figures.medians(entry["rounds"])
-    return {"scenario": case.scenario, "description": case.values.get("description", ""), "set": case.set, "note": case.note,
+    usual = case.values.get("connections", 64)
+    notes = [case.note] if case.note else []
+    for system in candidates:
+        if (fewer := system.fitted(case).values.get("connections", 64)) < usual and system.name in result:
+            notes.append(f"{system.name}: {fewer:,} connections instead of {usual:,}, which would overload it")
+    return {"scenario": case.scenario, "description": case.values.get("description", ""), "set": case.set, "note": "; ".join(notes),
             "systems": result}

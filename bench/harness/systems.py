@@ -1,6 +1,9 @@
 """What is measured: weir, its peers, and the mock asked directly. Each is started on the gateway's cores, tells how
 weir-load reaches it, and is ended by pid."""
+import contextlib
 import dataclasses
+import http.client
+import json
 import os
 import pathlib
 import re
@@ -48,6 +51,7 @@ class System:
     """A system under test. `exact`: answers are the provider's, byte for byte; else only their status is checked."""
     name, route, exact, tls = "", "provider", True, True
     overrides = {}  # of the scenario, for this system alone
+    streams_max = 0  # of paced streams: more would overload it, and then few exchanges end in time to be counted; 0: any
     warmed = (0, 0)  # seconds of warm-up and of measuring, if the scenario has less: what compiles or imports as it goes
 
     def __init__(self, place):
@@ -60,6 +64,13 @@ class System:
     @property
     def pid(self):
         return self.process.pid
+
+    def fitted(self, case):
+        """The case as this system can be asked."""
+        overrides = self.overrides
+        if case.paced and self.streams_max and case.values.get("connections", 64) > self.streams_max:
+            overrides = overrides | {"connections": self.streams_max}
+        return case.over(overrides).warmed(*self.warmed)
 
     def load_options(self, api):
         """What weir-load needs beyond address and scenario."""
@@ -288,7 +299,7 @@ class Haproxy(Proxy):
 
 class Portkey(System):
     """Without a configuration file: its provider comes in headers, and so do those it passes on to the mock."""
-    name, tls, warmed = "portkey", False, (3, 3)
+    name, tls, warmed, streams_max = "portkey", False, (3, 3), 100
     FORWARDED = "x-mock-id,x-mock-events,x-mock-bytes,x-mock-gap,x-mock-delay,x-mock-status,x-mock-stamped,x-mock-separate"
 
     @property
@@ -315,7 +326,7 @@ class Portkey(System):
 
 
 class Litellm(System):
-    name, exact, tls, warmed = "litellm", False, False, (3, 3)
+    name, exact, tls, warmed, streams_max = "litellm", False, False, (3, 3), 20
 
     @property
     def binary(self):
@@ -333,6 +344,18 @@ class Litellm(System):
                                          {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "NO_PROXY": "*"})
         self.process.await_port(port)
         self.address = f"127.0.0.1:{port}"
+        self.ask_once()
+
+    def ask_once(self):
+        """It imports what an API needs at the first request, for seconds: no exchange's cost."""
+        for path, model in (("/v1/chat/completions", "gpt-5.2"), ("/v1/messages", "claude-sonnet-4-5")):
+            for stream in (False, True):
+                body = {"model": model, "max_tokens": 16, "stream": stream, "messages": [{"role": "user", "content": "hi"}]}
+                # Not urllib, which would ask the environment for a proxy.
+                with contextlib.closing(http.client.HTTPConnection(self.address, timeout=processes.PATIENCE)) as connection:
+                    connection.request("POST", path, json.dumps(body),
+                                       {"Authorization": "Bearer sk-bench", "Content-Type": "application/json"})
+                    connection.getresponse().read()
 
     def load_options(self, api):
         return ["--token", "sk-bench"]

@@ -165,6 +165,13 @@ def test_what_compiles_as_it_goes_is_warmed_up_longer_unless_told_otherwise():
     assert (paced.warm_up, paced.seconds) == (3.2, 3)
 
 
+def test_a_system_that_paced_streams_would_overload_gets_fewer():
+    place = systems.Place(None, None, None, pathlib.Path(), "0", "1", {})
+    turn = load.Case("agent-turn", "agent-turn")
+    assert systems.Portkey(place).fitted(turn).set == {"connections": 100} and systems.Weir(place).fitted(turn).set == {}
+    assert systems.Portkey(place).fitted(load.Case("small", "small")).set == {}  # a loop that waits for each answer
+
+
 def test_streams_that_do_not_fit_are_cut_down_and_said(monkeypatch):
     monkeypatch.setattr(growth.processes, "connections_max", lambda: 9_900)
     monkeypatch.setattr(growth, "upstream_ports", lambda: 28_000)
