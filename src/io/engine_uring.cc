@@ -22,8 +22,10 @@ namespace {
 constexpr uint8_t kOwnOp = 255;  // operations whose completions nobody waits for
 constexpr uint16_t kBufferGroup = 0;
 constexpr unsigned kBatchMax = 256;      // completions that end a least wait before its time
-constexpr uint32_t kBuffersMin = 64;     // with the kernel, if there are so many
-constexpr uint32_t kBuffersPerUsed = 4;  // with the kernel, for each that a turn used
+constexpr uint64_t kBuffersMin = 128;    // with the kernel, if there are so many
+constexpr uint64_t kBuffersPerUsed = 4;  // with the kernel, for each that a turn used
+constexpr uint64_t kPeakUnit = 1u << 20;
+constexpr uint64_t kPeakTurns = 1u << 14;  // in which a peak falls to a third: a second or so, for bursts come again
 
 // Constants newer than liburing 2.3; their values are the kernel's ABI (linux/io_uring.h).
 constexpr unsigned kFeatMinTimeout = 1U << 15;  // 6.12
@@ -114,7 +116,7 @@ struct Engine::Impl {
   std::vector<uint16_t> spare;  // free and not with the kernel
   uint32_t buffers_with_kernel = 0;
   uint32_t used_in_turn = 0;
-  uint32_t used_peak = 0;  // of a turn; falls slowly
+  uint64_t used_peak = 0;  // of a turn, times kPeakUnit; falls slowly
   bool starved = false;    // a receive found no buffer, and a quarter of them is not back yet
   std::vector<Parked> parked;
   std::vector<Completion> synthetic;  // of cancelled parked receives
@@ -222,8 +224,8 @@ struct Engine::Impl {
   }
 
   void publish_buffers() {
-    used_peak = std::max(std::exchange(used_in_turn, 0), used_peak - used_peak / 64);
-    const uint32_t wanted = std::max(kBuffersMin, kBuffersPerUsed * used_peak);
+    used_peak = std::max(std::exchange(used_in_turn, 0) * kPeakUnit, used_peak - used_peak / kPeakTurns);
+    const uint64_t wanted = std::max(kBuffersMin, kBuffersPerUsed * used_peak / kPeakUnit);
     uint32_t added = 0;
     for (; buffers_with_kernel < wanted && !spare.empty(); buffers_with_kernel++) {
       const uint16_t buffer = spare.back();
