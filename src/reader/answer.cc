@@ -37,6 +37,7 @@ struct AnswerReader::Impl {
   void feed_encoded(std::string_view bytes);
   bool read_event(const wire::SseEvent& event);
   void read_body();
+  bool read_object_body();
   void read_error_body();
   void finish_stream(bool complete);
 };
@@ -130,10 +131,10 @@ void AnswerReader::Impl::read_error_body() {
 void AnswerReader::Impl::read_body() {
   if (status >= 400) return read_error_body();
   // Whole and right before anything of it is believed; an answer that is JSON but no object bears nothing.
-  if (body_oversized || !is_json(body.view())) {
-    facts.unreadable = true;
-    return;
-  }
+  if (body_oversized || (!read_object_body() && !is_json(body.view()))) facts.unreadable = true;
+}
+
+bool AnswerReader::Impl::read_object_body() {
   switch (api) {
     case RequestApi::messages:
       return read_messages_body(body.view(), facts);
@@ -142,6 +143,7 @@ void AnswerReader::Impl::read_body() {
     case RequestApi::responses:
       return read_responses_body(body.view(), facts);
   }
+  return false;
 }
 
 void AnswerReader::Impl::finish_stream(bool complete) {

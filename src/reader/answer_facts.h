@@ -130,14 +130,15 @@ class AnswerFacts {
 };
 
 // The parts of the APIs. Each reads one event, and is false if its data is not JSON; it teaches `skeleton` the events
-// that bear nothing. And each reads a whole body that is no stream. REQUIRES: the body was checked.
+// that bear nothing.
 bool read_messages_event(const wire::SseEvent& event, AnswerFacts& facts, Skeleton& skeleton);
 bool read_chat_event(const wire::SseEvent& event, AnswerFacts& facts, Skeleton& skeleton);
 bool read_responses_event(const wire::SseEvent& event, AnswerFacts& facts, Skeleton& skeleton);
 // Of an event that was too long only its name is known: that of a last event still ends the stream.
 void read_unheld_responses_event(std::string_view name, AnswerFacts& facts);
-void read_messages_body(std::string_view body, AnswerFacts& facts);
-void read_chat_body(std::string_view body, AnswerFacts& facts);
-void read_responses_body(std::string_view body, AnswerFacts& facts);
+// A whole body that is no stream. False: it is not one right JSON object; nothing of it was taken.
+bool read_messages_body(std::string_view body, AnswerFacts& facts);
+bool read_chat_body(std::string_view body, AnswerFacts& facts);
+bool read_responses_body(std::string_view body, AnswerFacts& facts);
 
 }  // namespace weir::reader

@@ -156,14 +156,15 @@ bool read_chat_event(const wire::SseEvent& event, AnswerFacts& facts, Skeleton& 
   return true;
 }
 
-void read_chat_body(std::string_view body, AnswerFacts& facts) {
+bool read_chat_body(std::string_view body, AnswerFacts& facts) {
   JsonValue id, choices, usage, error;
-  if (!read_members(body, {{"id", &id}, {"choices", &choices}, {"usage", &usage}, {"error", &error}})) return;
+  if (!read_members(body, {{"id", &id}, {"choices", &choices}, {"usage", &usage}, {"error", &error}})) return false;
   if (error.is_object() || error.has_text()) facts.set_error(error);
   facts.set_response_id(id);
   read_usage(usage, facts);
   JsonElements each_choice(choices);
   for (JsonValue choice; each_choice.next(choice);) read_choice(choice, facts);
+  return true;
 }
 
 }  // namespace weir::reader

@@ -120,17 +120,21 @@ bool read_messages_event(const wire::SseEvent& event, AnswerFacts& facts, Skelet
   return true;
 }
 
-void read_messages_body(std::string_view body, AnswerFacts& facts) {
+bool read_messages_body(std::string_view body, AnswerFacts& facts) {
   JsonValue type, id, content, usage, error;
   if (!read_members(body,
                     {{"type", &type}, {"id", &id}, {"content", &content}, {"usage", &usage}, {"error", &error}})) {
-    return;
+    return false;
   }
-  if (type.is_text("error")) return facts.set_error(error);
+  if (type.is_text("error")) {
+    facts.set_error(error);
+    return true;
+  }
   facts.set_response_id(id);
   read_usage(usage, facts);
   JsonElements blocks(content);
   for (JsonValue block; blocks.next(block);) start_block(block, facts);
+  return true;
 }
 
 }  // namespace weir::reader

@@ -64,15 +64,15 @@ void read_item(const JsonValue& item, uint32_t order, AnswerFacts& facts) {
   }
 }
 
-// The response object of a final event, or the body of an answer that is no stream.
-void read_response(const JsonValue& response, bool final, AnswerFacts& facts) {
+// The response object of a final event, or the body of an answer that is no stream. False: it is no object.
+bool read_response(const JsonValue& response, bool final, AnswerFacts& facts) {
   JsonValue id, status, usage, output, error;
   if (!read_members(response,
                     {{"id", &id}, {"status", &status}, {"usage", &usage}, {"output", &output}, {"error", &error}})) {
-    return;
+    return false;
   }
   facts.set_response_id(id);
-  if (!final) return;
+  if (!final) return true;
   read_usage(usage, facts);
   if (error.is_object() || error.has_text()) facts.set_error(error);
   facts.failed = facts.failed || status.is_text("failed");
@@ -82,6 +82,7 @@ void read_response(const JsonValue& response, bool final, AnswerFacts& facts) {
     if (first) facts.drop_all();
     read_item(item, facts.item_order({}), facts);
   }
+  return true;
 }
 
 void read_error_event(const JsonValue& error, const JsonValue& code, const JsonValue& message, AnswerFacts& facts) {
@@ -143,8 +144,8 @@ void read_unheld_responses_event(std::string_view name, AnswerFacts& facts) {
   facts.message_ended = facts.stream_ended = true;
 }
 
-void read_responses_body(std::string_view body, AnswerFacts& facts) {
-  read_response({JsonKind::object, body}, true, facts);
+bool read_responses_body(std::string_view body, AnswerFacts& facts) {
+  return read_response({JsonKind::object, body}, true, facts);
 }
 
 }  // namespace weir::reader
