@@ -88,6 +88,7 @@ void Exchange::reset() {
   credential_length_ = 0;
   program_ = nullptr;
   continue_wanted_ = awaiting_direct_ = entry_logged_ = false;
+  if (withhold_) withholder_.reset();
   delegated_ = expect_continue_ = body_received_ = withhold_ = request_unreadable_ = begun_ = false;
   request_bytes_ = 0;
   attempts_ = 0;
@@ -97,7 +98,6 @@ void Exchange::reset() {
   upstream_status_ = 0;
   upstream_request_id_.clear();
   answer_decoder_.reset();
-  withholder_.reset();
   answer_remaining_ = 0;
   answer_keep_alive_ = answer_byte_seen_ = stream_ = encoded_ = upstream_paused_ = reading_ = false;
   first_byte_us_ = -1;
