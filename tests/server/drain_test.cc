@@ -95,6 +95,7 @@ TEST_CASE("drain: under traffic that reloads have met, every exchange ends whole
   });
   Gateway gateway({.upstream_port = provider.port(), .workers = 2, .toml = "[admin]\naddress = \"127.0.0.1:0\"\n"});
   std::vector<std::future<Tally>> clients;
+  clients.reserve(4);
   for (int i = 0; i < 4; i++) clients.push_back(std::async(std::launch::async, ask_until_refused, std::cref(gateway)));
   // Reads every worker's counters and the journals while they work.
   std::atomic<bool> over{false};

@@ -34,6 +34,7 @@ TEST_CASE("reload: exchanges go on while snapshots come and go, each under one o
   const std::string base = gateway.configuration();
   std::atomic<bool> over{false};
   std::vector<std::future<size_t>> clients;  // how many answers were of no snapshot
+  clients.reserve(3);
   for (int i = 0; i < 3; i++) {
     clients.push_back(std::async(std::launch::async, [&] {
       size_t wrong = 0;
@@ -50,6 +51,7 @@ TEST_CASE("reload: exchanges go on while snapshots come and go, each under one o
   const AtEnd no_matter_how([&] { over = true; });
   // Connections to both workers, most likely: a reload is in force when all of them say so.
   std::vector<Socket> probes;
+  probes.reserve(4);
   for (int i = 0; i < 4; i++) probes.push_back(gateway.connect());
   for (int round = 0; round < 20; round++) {
     const std::string name = fmt::format("round-{}", round);
