@@ -115,6 +115,7 @@ TEST_CASE("engine: without a feature all works, and what ends without `more` is 
     fixture.engine->accept(*listener, {.op = 1});
     for (int i = 0; i < 2; ++i) {
       const int client = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+      REQUIRE(client >= 0);
       const auto address = local_address(*listener);
       REQUIRE(::connect(client, reinterpret_cast<const sockaddr*>(&address->storage), address->size) == 0);
       const auto accepted = fixture.next();
