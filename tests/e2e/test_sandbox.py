@@ -176,6 +176,7 @@ def test_it_drains_inside_it(start, mock):
     gateway = start(configuration(mock.port, workers=2))
     token = gateway.add_key()
     answer = ask(gateway.address, "POST", ANTHROPIC, bearer(token), MESSAGE)
+    assert answer.status == 200, answer
     assert gateway.stop() == 0
     assert eventually("the end is in the database", lambda: gateway.rows("id = ? AND ended_at IS NOT NULL",
                                                                          answer.interception))
