@@ -12,6 +12,7 @@ import os
 import pathlib
 import re
 import shlex
+import signal
 import sys
 import time
 import tomllib
@@ -159,6 +160,8 @@ def write(options, results, verdicts):
 def main():
     options = read_options()
     processes.raise_file_limit()
+    # As Ctrl-C does: what was started is ended, and the folder goes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     # What only watches must not share the gateway's core.
     os.sched_setaffinity(0, {int(core) for core in options.load_cores.split(",")})
     if options.smoke:
