@@ -110,6 +110,7 @@ class Engine {
   // Into provided buffers where it receives; a completion for each connection or piece, until one without `more`.
   void accept(int listener, Token token);
   void receive(int socket, Token token);
+  void receive_once(int socket, Token token);  // one piece, and no more
   void receive_into(int socket, char* data, size_t size,
                     Token token);  // all of `size`, unless the stream ends or the socket is shut down before
   // All of the slices, unless the socket fails. Borrows the bytes, not the array. At most kSlicesMax.

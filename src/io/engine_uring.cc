@@ -96,6 +96,7 @@ int restrict_operations(io_uring& ring) {
 struct Parked {
   int socket;
   Token token;
+  bool once;
 };
 
 }  // namespace
@@ -203,9 +204,14 @@ struct Engine::Impl {
     return addresses[addresses_used++];
   }
 
-  void start_receive(int socket, Token token) {
+  void start_receive(int socket, Token token, bool once) {
+    // A multishot receive on an empty buffer ring ends at once, even with nothing to read: starting it now would spin.
+    if (starved) {
+      parked.push_back({socket, token, once});
+      return;
+    }
     io_uring_sqe* sqe = operation(token);
-    if (options.multishot_receive) {
+    if (options.multishot_receive && !once) {
       io_uring_prep_recv_multishot(sqe, socket, nullptr, 0, 0);
     } else {
       io_uring_prep_recv(sqe, socket, nullptr, options.buffer_size, 0);
@@ -219,7 +225,7 @@ struct Engine::Impl {
     if (!starved || buffers_free < options.buffers / 4) return;
     starved = false;
     publish_buffers();
-    for (const Parked& receive : parked) start_receive(receive.socket, receive.token);
+    for (const Parked& receive : parked) start_receive(receive.socket, receive.token, receive.once);
     parked.clear();
   }
 
@@ -337,12 +343,10 @@ void Engine::accept(int listener, Token token) {
 }
 
 void Engine::receive(int socket, Token token) {
-  // A multishot receive on an empty buffer ring ends at once, even with nothing to read: starting it now would spin.
-  if (impl_->starved) {
-    impl_->parked.push_back({socket, token});
-  } else {
-    impl_->start_receive(socket, token);
-  }
+  impl_->start_receive(socket, token, false);
+}
+void Engine::receive_once(int socket, Token token) {
+  impl_->start_receive(socket, token, true);
 }
 
 void Engine::receive_into(int socket, char* data, size_t size, Token token) {

@@ -489,11 +489,9 @@ void Downstream::on_timer() {
 
 void Downstream::wait_for_receive_idle() {
   stream_.pause_receive();
-  if (stream_.receive_idle()) {
-    exchange_->on_receive_idle();
-  } else {
-    awaiting_receive_idle_ = true;
-  }
+  // It may still be set by an exchange before, whose body came whole while its receive was being cancelled.
+  awaiting_receive_idle_ = !stream_.receive_idle();
+  if (!awaiting_receive_idle_) exchange_->on_receive_idle();
 }
 
 uint64_t Downstream::address_key() {

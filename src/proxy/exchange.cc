@@ -258,9 +258,12 @@ size_t Exchange::judge(const wire::RequestHead& head, const gateway::Entry& entr
     body_ = worker_->buffers().acquire(size);
     worker_->buffers().block(body_).append(rest.substr(0, size));
     body_received_ = true;
+    downstream_->stream().receive_piecewise(false);
     start(head, entry, admission.credential);
     return size;
   }
+  // Whoever sends one large body sends more of them: of the next only the first piece shall come this way.
+  downstream_->stream().receive_piecewise(body_remaining_ >= kDirectBodyMin);
   save_head(head_bytes);
   state_ = State::body;
   body_ = worker_->buffers().acquire(request_framing_ == wire::BodyFraming::length ? body_remaining_ : 0);

@@ -27,6 +27,7 @@ void Stream::open(StreamContext& context, int descriptor, io::Token token, std::
   token_ = token;
   tls_ = std::move(machine);
   receive_wanted_ = false;
+  piecewise_ = false;
   send_failed_ = false;
   send_taken_back_ = false;
   terminating_ = false;
@@ -53,7 +54,12 @@ void Stream::arm_receive() {
   if (receive_in_flight_ || sized_in_flight_ || terminating_) return;
   receive_in_flight_ = true;
   receive_cancelling_ = false;
-  context_->engine.receive(descriptor_, token(StreamOp::receive));
+  receive_is_piecewise_ = piecewise_;
+  if (piecewise_) {
+    context_->engine.receive_once(descriptor_, token(StreamOp::receive));
+  } else {
+    context_->engine.receive(descriptor_, token(StreamOp::receive));
+  }
 }
 
 void Stream::resume_receive() {
@@ -116,6 +122,7 @@ Stream::Received Stream::on_receive(const io::Completion& completion) {
     const bool cut = tls_ && !close_notified_;
     return {.event = Event::ended, .piece = {}, .code = cut ? io::Code::reset : io::Code::ended};
   }
+  if (receive_is_piecewise_) receive_wanted_ = false;
   if (receive_wanted_) arm_receive();
   if (tls_) return decrypt(piece);
   return {.event = Event::data, .piece = piece, .code = io::Code::ok};

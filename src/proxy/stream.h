@@ -64,6 +64,10 @@ class Stream {
   // --- receiving ---
   void resume_receive();
   void pause_receive();
+  // From the next resume_receive() on: a receive ends with its first piece, and its owner resumes it. A large body is
+  // to follow that receive_sized() shall take: a receive that goes on would have copied most of it meanwhile. Plaintext
+  // only.
+  void receive_piecewise(bool piecewise) { piecewise_ = piecewise && !tls_; }
   bool receive_wanted() const { return receive_wanted_; }
   // Multishot receiving stops; when it has (receive_idle()), `size` bytes are received to `data` by one operation.
   // Plaintext only.
@@ -136,6 +140,8 @@ class Stream {
   bool receive_in_flight_ = false;
   bool receive_cancelling_ = false;
   bool receive_wanted_ = false;
+  bool piecewise_ = false;
+  bool receive_is_piecewise_ = false;  // the one in flight
   bool sized_in_flight_ = false;
   bool connect_in_flight_ = false;
   bool send_in_flight_ = false;

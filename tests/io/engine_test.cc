@@ -190,6 +190,19 @@ TEST_CASE("engine: a receive without buffers is held until a quarter is back, an
   CHECK(fixture.engine->counters().receives_starved >= 1);
 }
 
+TEST_CASE("engine: a receive of one piece leaves the rest to the next") {
+  Fixture fixture(4, 16);
+  Pair pair;
+  write_all(pair.ends[1], std::string(16 * 3, 'x'));
+  for (int i = 0; i < 3; i++) {
+    fixture.engine->receive_once(pair.ends[0], {.op = 1});
+    const auto completions = fixture.next();
+    REQUIRE(completions.size() == 1);
+    CHECK_FALSE(completions[0].more);
+    CHECK(fixture.text_of(completions[0]) == std::string(16, 'x'));
+  }
+}
+
 TEST_CASE("engine: cancel ends a receive, a parked one too") {
   Fixture fixture(4, 16);
   Pair pair;

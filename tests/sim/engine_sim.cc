@@ -38,7 +38,10 @@ void Engine::accept(int listener, Token token) {
   kernel().start(operation(sim::OpKind::accept, listener, token));
 }
 void Engine::receive(int socket, Token token) {
-  kernel().receive(socket, token);
+  kernel().receive(socket, token, false);
+}
+void Engine::receive_once(int socket, Token token) {
+  kernel().receive(socket, token, true);
 }
 void Engine::receive_into(int socket, char* data, size_t size, Token token) {
   sim::Operation made = operation(sim::OpKind::sized_receive, socket, token);

@@ -195,23 +195,24 @@ void Kernel::start(Operation operation) {
   if (submissions_.size() >= options_.entries) submit();
 }
 
-void Kernel::receive(int socket, io::Token token) {
+void Kernel::receive(int socket, io::Token token, bool once) {
   if (starved_) {
     descriptor(socket, "receive");
-    parked_.push_back({socket, token});
+    parked_.push_back({socket, token, once});
     return;
   }
   Operation operation;
   operation.kind = OpKind::receive;
   operation.token = token;
   operation.descriptor = socket;
+  operation.once = once;
   start(std::move(operation));
 }
 
 void Kernel::unpark() {
   if (!starved_ || buffers_free() < options_.buffers / 4) return;
   starved_ = false;
-  for (const Parked& parked : std::exchange(parked_, {})) receive(parked.socket, parked.token);
+  for (const Parked& parked : std::exchange(parked_, {})) receive(parked.socket, parked.token, parked.once);
 }
 
 void Kernel::submit() {

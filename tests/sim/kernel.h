@@ -72,6 +72,7 @@ struct Operation {
   size_t done = 0;
   uint64_t* value = nullptr;  // read_event
   std::string address;        // connect
+  bool once = false;          // receive
   bool submitted = false;
   bool finished = false;  // its last completion is made, not yet taken
   bool cancelled = false;
@@ -173,7 +174,7 @@ class Kernel {
   // --- engine_sim.cc ---
   void set_up(const io::EngineOptions& options);
   void start(Operation operation);
-  void receive(int socket, io::Token token);
+  void receive(int socket, io::Token token, bool once);
   void cancel(io::Token token);
   void shutdown(int socket, bool receive, bool send);
   void close(int descriptor);
@@ -278,6 +279,7 @@ class Kernel {
   struct Parked {
     int socket;
     io::Token token;
+    bool once;
   };
   std::vector<Parked> parked_;
   bool mail_ = false;

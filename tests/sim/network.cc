@@ -144,7 +144,7 @@ void Kernel::pump_receive(Link& link) {
     io::Completion completion;
     completion.result = static_cast<int32_t>(size);
     completion.buffer = buffer;
-    const bool last = random_.percent(weather_.multishot_end_percent);
+    const bool last = random_.percent(weather_.multishot_end_percent) || operation->once;
     post(*operation, completion, last);
     if (last) return;
   }
