@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -64,13 +65,18 @@ class Micro {
     for (int i = 0; i < kRounds; ++i) {
       rounds.push_back(static_cast<double>(time(calls, call)) / static_cast<double>(calls));
     }
+    print(name, work, std::move(rounds));
+    return true;
+  }
+
+  // Of a measurement that is made in another way than measure(): the time of a call in each round, ns.
+  static void print(std::string_view name, Work work, std::vector<double> rounds) {
     std::ranges::sort(rounds);
     const double median = rounds[rounds.size() / 2];
     const auto units = static_cast<double>(work.units);
     fmt::print("{:<46} {:10.1f} ns (fastest {:10.1f})", name, median / units, rounds.front() / units);
     if (work.bytes > 0) fmt::print(", {:6.2f} GB/s", static_cast<double>(work.bytes) / median);
     fmt::print("\n");
-    return true;
   }
 
   // What holds whether it is fast or slow; said, and counted, when it does not.
