@@ -4,29 +4,56 @@
 namespace weir::reader {
 namespace {
 
-void read_usage(const JsonValue& usage, AnswerFacts& facts) {
+// What one walk over an event or a body finds. What is inside of choices is of the first, and nearly always only, one.
+struct ChatFound {
+  JsonValue id, created, choices, usage, error, obfuscation;
+  bool several_choices = false;
+  JsonValue index, delta, message, finish_reason;
+  JsonValue delta_content, delta_reasoning, delta_calls;
+  JsonValue message_content, message_reasoning, message_calls;
   JsonValue input, output, input_details, output_details;
-  if (!read_members(usage, {{"prompt_tokens", &input},
-                            {"completion_tokens", &output},
-                            {"prompt_tokens_details", &input_details},
-                            {"completion_tokens_details", &output_details}})) {
-    return;
-  }
+  JsonValue cached, input_audio, reasoning_tokens, output_audio, accepted, rejected;
+};
+using ChatField = Field<ChatFound>;
+
+constexpr ChatField kDelta[] = {{"content", &ChatFound::delta_content},
+                                {"reasoning_content", &ChatFound::delta_reasoning},
+                                {"tool_calls", &ChatFound::delta_calls}};
+constexpr ChatField kMessage[] = {{"content", &ChatFound::message_content},
+                                  {"reasoning_content", &ChatFound::message_reasoning},
+                                  {"tool_calls", &ChatFound::message_calls}};
+constexpr ChatField kChoice[] = {{"index", &ChatFound::index},
+                                 {"delta", &ChatFound::delta, kDelta},
+                                 {"message", &ChatFound::message, kMessage},
+                                 {"finish_reason", &ChatFound::finish_reason}};
+constexpr ChatField kInputDetails[] = {{"cached_tokens", &ChatFound::cached},
+                                       {"audio_tokens", &ChatFound::input_audio}};
+constexpr ChatField kOutputDetails[] = {{"reasoning_tokens", &ChatFound::reasoning_tokens},
+                                        {"audio_tokens", &ChatFound::output_audio},
+                                        {"accepted_prediction_tokens", &ChatFound::accepted},
+                                        {"rejected_prediction_tokens", &ChatFound::rejected}};
+constexpr ChatField kUsage[] = {{"prompt_tokens", &ChatFound::input},
+                                {"completion_tokens", &ChatFound::output},
+                                {"prompt_tokens_details", &ChatFound::input_details, kInputDetails},
+                                {"completion_tokens_details", &ChatFound::output_details, kOutputDetails}};
+constexpr ChatField kAnswer[] = {{"id", &ChatFound::id},
+                                 {"created", &ChatFound::created},
+                                 {"choices", &ChatFound::choices, kChoice, &ChatFound::several_choices},
+                                 {"usage", &ChatFound::usage, kUsage},
+                                 {"error", &ChatFound::error},
+                                 {"obfuscation", &ChatFound::obfuscation}};
+
+void take_usage(const ChatFound& found, AnswerFacts& facts) {
+  if (!found.usage.is_object()) return;
   facts.usage.reported = true;
-  set_count(facts.usage.input, input);
-  set_count(facts.usage.output, output);
-  JsonValue cached, input_audio, reasoning, output_audio, accepted, rejected;
-  read_members(input_details, {{"cached_tokens", &cached}, {"audio_tokens", &input_audio}});
-  read_members(output_details, {{"reasoning_tokens", &reasoning},
-                                {"audio_tokens", &output_audio},
-                                {"accepted_prediction_tokens", &accepted},
-                                {"rejected_prediction_tokens", &rejected}});
-  set_count(facts.usage.cache_read, cached);
-  set_count(facts.usage[ExtraCount::input_audio], input_audio);
-  set_count(facts.usage[ExtraCount::reasoning], reasoning);
-  set_count(facts.usage[ExtraCount::output_audio], output_audio);
-  set_count(facts.usage[ExtraCount::accepted_prediction], accepted);
-  set_count(facts.usage[ExtraCount::rejected_prediction], rejected);
+  set_count(facts.usage.input, found.input);
+  set_count(facts.usage.output, found.output);
+  set_count(facts.usage.cache_read, found.cached);
+  set_count(facts.usage[ExtraCount::input_audio], found.input_audio);
+  set_count(facts.usage[ExtraCount::reasoning], found.reasoning_tokens);
+  set_count(facts.usage[ExtraCount::output_audio], found.output_audio);
+  set_count(facts.usage[ExtraCount::accepted_prediction], found.accepted);
+  set_count(facts.usage[ExtraCount::rejected_prediction], found.rejected);
 }
 
 // Whether a call that goes on at an index is another one: some providers give every call the index 0, and only the id
@@ -81,33 +108,42 @@ void end_choice(uint64_t choice, bool tools_too, AnswerFacts& facts) {
   });
 }
 
-struct ChoiceFound {
+struct ChoiceTaken {
   JsonValue content;
   bool bears = false;  // something that is recorded
 };
 
-ChoiceFound read_choice(const JsonValue& choice, AnswerFacts& facts) {
-  JsonValue index, delta, message, finish_reason;
-  ChoiceFound found;
-  if (!read_members(choice,
-                    {{"index", &index}, {"delta", &delta}, {"message", &message}, {"finish_reason", &finish_reason}})) {
-    return found;
-  }
-  const uint64_t number = count_of(index);
-  JsonValue reasoning, calls;
-  read_members(delta.is_object() ? delta : message,
-               {{"content", &found.content}, {"reasoning_content", &reasoning}, {"tool_calls", &calls}});
+ChoiceTaken take_choice(const ChatFound& found, AnswerFacts& facts) {
+  const uint64_t number = count_of(found.index);
+  const bool is_delta = found.delta.is_object();
+  const JsonValue& content = is_delta ? found.delta_content : found.message_content;
+  const JsonValue& reasoning = is_delta ? found.delta_reasoning : found.message_reasoning;
   read_reasoning(number, reasoning, facts);
-  JsonElements each_call(calls);
+  JsonElements each_call(is_delta ? found.delta_calls : found.message_calls);
   uint64_t position = 0;
   for (JsonValue call; each_call.next(call); ++position) read_tool_call(number, call, position, facts);
-  if (finish_reason.is_string()) {
+  if (found.finish_reason.is_string()) {
     end_choice(number, true, facts);
-  } else if (found.content.has_text() || position > 0) {
+  } else if (content.has_text() || position > 0) {
     end_choice(number, false, facts);
   }
-  found.bears = reasoning.has_text() || position > 0 || finish_reason.is_string();
-  return found;
+  return {.content = content, .bears = reasoning.has_text() || position > 0 || found.finish_reason.is_string()};
+}
+
+// How many choices there are; `first` is what the first one said.
+size_t take_choices(const ChatFound& found, AnswerFacts& facts, ChoiceTaken& first) {
+  if (!found.choices.is_array()) return 0;
+  if (!found.several_choices) {
+    first = take_choice(found, facts);
+    return 1;
+  }
+  JsonElements each_choice(found.choices);
+  size_t count = 0;
+  for (ChatFound one; each_choice.next_fields(kChoice, one); ++count, one = {}) {
+    const ChoiceTaken taken = take_choice(one, facts);
+    if (count == 0) first = taken;
+  }
+  return count;
 }
 
 // The API's own errors are an object under `error`; an event that is named so may be the object itself.
@@ -127,43 +163,31 @@ bool read_chat_event(const wire::SseEvent& event, AnswerFacts& facts, Skeleton& 
     return true;
   }
   if (event.name == "error") return read_error_event(event.data, facts);
-  JsonValue id, created, choices, usage, error, obfuscation;
-  if (!read_members(event.data, {{"id", &id},
-                                 {"created", &created},
-                                 {"choices", &choices},
-                                 {"usage", &usage},
-                                 {"error", &error},
-                                 {"obfuscation", &obfuscation}})) {
-    return is_json(event.data);
-  }
-  facts.set_response_id(id);
-  read_usage(usage, facts);
-  if (error.is_object() || error.has_text()) {
-    facts.set_error(error);
+  ChatFound found;
+  if (!read_fields(event.data, kAnswer, found)) return is_json(event.data);
+  facts.set_response_id(found.id);
+  take_usage(found, facts);
+  if (found.error.is_object() || found.error.has_text()) {
+    facts.set_error(found.error);
     facts.stream_ended = true;
     return true;
   }
-  ChoiceFound first;
-  size_t count = 0;
-  JsonElements each_choice(choices);
-  for (JsonValue choice; each_choice.next(choice); ++count) {
-    const ChoiceFound found = read_choice(choice, facts);
-    if (count == 0) first = found;
-  }
-  if (count == 1 && !first.bears && first.content.has_text() && !usage.is_object()) {
-    skeleton.learn(event.data, {created, first.content, obfuscation});
+  ChoiceTaken first;
+  const size_t count = take_choices(found, facts, first);
+  if (count == 1 && !first.bears && first.content.has_text() && !found.usage.is_object()) {
+    skeleton.learn(event.data, {found.created, first.content, found.obfuscation});
   }
   return true;
 }
 
 bool read_chat_body(std::string_view body, AnswerFacts& facts) {
-  JsonValue id, choices, usage, error;
-  if (!read_members(body, {{"id", &id}, {"choices", &choices}, {"usage", &usage}, {"error", &error}})) return false;
-  if (error.is_object() || error.has_text()) facts.set_error(error);
-  facts.set_response_id(id);
-  read_usage(usage, facts);
-  JsonElements each_choice(choices);
-  for (JsonValue choice; each_choice.next(choice);) read_choice(choice, facts);
+  ChatFound found;
+  if (!read_fields(body, kAnswer, found)) return false;
+  if (found.error.is_object() || found.error.has_text()) facts.set_error(found.error);
+  facts.set_response_id(found.id);
+  take_usage(found, facts);
+  ChoiceTaken first;
+  take_choices(found, facts, first);
   return true;
 }
 

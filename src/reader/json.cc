@@ -91,22 +91,21 @@ size_t utf8_sequence(const unsigned char* at, size_t room) {
   return size;
 }
 
-// What an escape of one letter stands for.
+// What an escape of one letter stands for; of `u` and of what is no escape, 0.
+constexpr std::array<char, 256> make_unescaped() {
+  std::array<char, 256> letters{};
+  for (const char letter : {'"', '\\', '/'}) letters[static_cast<unsigned char>(letter)] = letter;
+  letters['b'] = '\b';
+  letters['f'] = '\f';
+  letters['n'] = '\n';
+  letters['r'] = '\r';
+  letters['t'] = '\t';
+  return letters;
+}
+constexpr std::array<char, 256> kUnescaped = make_unescaped();
+
 char unescaped_letter(char letter) {
-  switch (letter) {
-    case 'b':
-      return '\b';
-    case 'f':
-      return '\f';
-    case 'n':
-      return '\n';
-    case 'r':
-      return '\r';
-    case 't':
-      return '\t';
-    default:
-      return letter;
-  }
+  return kUnescaped[static_cast<unsigned char>(letter)];
 }
 
 uint32_t code_unit(const char* digits) {
@@ -143,19 +142,31 @@ size_t unescape_one(const char*& at, const char* end, char* out) {
   return put(0, 0xF0 | point >> 18), put(1, 0x80 | (point >> 12 & 0x3F)), put(2, middle), put(3, last), 4;
 }
 
-// Unescapes from `at` on until `end`, or until less than 4 bytes of room are left; returns where the output ends. A
+// Unescapes from `from` on until `end`, or until less than 4 bytes of room are left; returns where the output ends. A
 // code point may then stand in it in part. REQUIRES: checked by JsonReader.
 // 16 bytes a step: they are copied whole, and what follows a backslash is then written over.
-char* unescape_into(const char*& at, const char* end, char* out, char* out_end) {
+char* unescape_into(const char*& from, const char* end, char* out, char* out_end) {
+  const char* at = from;  // a register: what is written through `out` could be `from` itself
 #if defined(__SSE2__)
-  while (end - at >= 16 && out_end - out >= 20) {
+  while (end - at >= 17 && out_end - out >= 20) {
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out), bytes);
     const auto mask = static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\'))));
-    const int plain = mask == 0 ? 16 : std::countr_zero(mask);
+    if (mask == 0) {
+      at += 16;
+      out += 16;
+      continue;
+    }
+    const auto plain = static_cast<size_t>(std::countr_zero(mask));
     at += plain;
     out += plain;
-    if (mask != 0) out += unescape_one(at, end, out);
+    // An escape has a byte after its backslash, and 17 were there.
+    if (const char letter = unescaped_letter(at[1]); letter != 0) [[likely]] {
+      *out++ = letter;
+      at += 2;
+    } else {
+      out += unescape_one(at, end, out);
+    }
   }
 #endif
   while (at != end && out_end - out >= 4) {
@@ -165,6 +176,7 @@ char* unescape_into(const char*& at, const char* end, char* out, char* out_end) 
       *out++ = *at++;
     }
   }
+  from = at;
   return out;
 }
 

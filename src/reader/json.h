@@ -68,6 +68,7 @@ class JsonReader {
   bool too_deep() const { return too_deep_; }
   // Where the next byte is taken.
   size_t offset() const { return static_cast<size_t>(p_ - begin_); }
+  const char* place() const { return p_; }
 
  private:
   // Each takes a place in the text and returns the place after what it passed; null after a failure. The place goes
@@ -139,6 +140,87 @@ bool has_members(const JsonValue& object);
 // Whether `text` is JSON that is read: well formed, and not nested too deep.
 bool is_json(std::string_view text);
 
+// A member of a tree of values that is read in one walk: into `value` of a struct, and, if `inside` is given, with it
+// the members of the object that it is, or, if it is an array, of the object that is its first element; `several` then
+// tells whether there are more elements. Tables of them are constants.
+template <class Found>
+struct Field {
+  std::string_view key;
+  JsonValue Found::* value;
+  std::span<const Field> inside = {};
+  bool Found::* several = nullptr;
+};
+
+template <class Found>
+void forget_fields(std::span<const Field<Found>> fields, Found& found) {
+  for (const Field<Found>& field : fields) {
+    found.*field.value = {};
+    if (field.several != nullptr) found.*field.several = false;
+    if (!field.inside.empty()) forget_fields(field.inside, found);
+  }
+}
+
+// Takes an object, of duplicate keys the last. REQUIRES: reader.peek() said object; what `fields` lead to is empty.
+template <class Found>
+void read_object(JsonReader& reader, std::span<const Field<Found>> fields, Found& found);
+
+template <class Found>
+void read_field(JsonReader& reader, const Field<Found>& field, Found& found) {
+  JsonValue& value = found.*field.value;
+  if (field.inside.empty()) {
+    value = reader.value();
+    return;
+  }
+  if (!value.is(JsonKind::none)) forget_fields(std::span(&field, 1), found);  // a duplicate: this one counts
+  const JsonKind kind = reader.peek();
+  const bool first_inside = kind == JsonKind::array && field.several != nullptr;
+  if (kind != JsonKind::object && !first_inside) {
+    value = reader.value();
+    return;
+  }
+  const char* const begin = reader.place();
+  if (kind == JsonKind::object) {
+    read_object(reader, field.inside, found);
+  } else {
+    reader.enter();
+    for (size_t count = 0; reader.next_element(); ++count) {
+      if (count == 0 && reader.peek() == JsonKind::object) {
+        read_object(reader, field.inside, found);
+      } else {
+        reader.value();
+        found.*field.several = count > 0;
+      }
+    }
+  }
+  if (!reader.failed()) value = {kind, {begin, reader.place()}};
+}
+
+template <class Found>
+void read_object(JsonReader& reader, std::span<const Field<Found>> fields, Found& found) {
+  reader.enter();
+  std::string_view key;
+  while (reader.next_member(key)) {
+    const Field<Found>* wanted = nullptr;
+    for (const Field<Found>& field : fields) {
+      if (field.key == key) wanted = &field;
+    }
+    if (wanted != nullptr) {
+      read_field(reader, *wanted, found);
+    } else {
+      reader.value();
+    }
+  }
+}
+
+// False if the text is not exactly one JSON object, or is nested too deep; what was found is then not to be used.
+template <class Found, size_t kCount>
+bool read_fields(std::string_view object, const Field<Found> (&fields)[kCount], Found& found) {
+  JsonReader reader(object);
+  if (reader.peek() != JsonKind::object) return false;
+  read_object(reader, std::span<const Field<Found>>(fields), found);
+  return reader.finish() && !reader.too_deep();
+}
+
 // Walks the elements of an array that was read (and so checked) before.
 class JsonElements {
  public:
@@ -158,6 +240,17 @@ class JsonElements {
     for (const Member& member : members) *member.value = {};
     if (reader_.peek() == JsonKind::object) {
       read_object(reader_, members);
+    } else {
+      reader_.value();
+    }
+    return true;
+  }
+  // The same for a tree of them; `found` is to be empty.
+  template <class Found, size_t kCount>
+  bool next_fields(const Field<Found> (&fields)[kCount], Found& found) {
+    if (done_ || !reader_.next_element()) return false;
+    if (reader_.peek() == JsonKind::object) {
+      read_object(reader_, std::span<const Field<Found>>(fields), found);
     } else {
       reader_.value();
     }

@@ -4,22 +4,31 @@
 namespace weir::reader {
 namespace {
 
-void read_usage(const JsonValue& usage, AnswerFacts& facts) {
-  JsonValue input, output, input_details, output_details;
-  if (!read_members(usage, {{"input_tokens", &input},
-                            {"output_tokens", &output},
-                            {"input_tokens_details", &input_details},
-                            {"output_tokens_details", &output_details}})) {
-    return;
-  }
+// What one walk over the response object finds.
+struct ResponseFound {
+  JsonValue id, status, usage, output, error;
+  JsonValue input_tokens, output_tokens, input_details, output_details, cached, reasoning;
+};
+using ResponseField = Field<ResponseFound>;
+constexpr ResponseField kInputDetails[] = {{"cached_tokens", &ResponseFound::cached}};
+constexpr ResponseField kOutputDetails[] = {{"reasoning_tokens", &ResponseFound::reasoning}};
+constexpr ResponseField kUsage[] = {{"input_tokens", &ResponseFound::input_tokens},
+                                    {"output_tokens", &ResponseFound::output_tokens},
+                                    {"input_tokens_details", &ResponseFound::input_details, kInputDetails},
+                                    {"output_tokens_details", &ResponseFound::output_details, kOutputDetails}};
+constexpr ResponseField kResponse[] = {{"id", &ResponseFound::id},
+                                       {"status", &ResponseFound::status},
+                                       {"usage", &ResponseFound::usage, kUsage},
+                                       {"output", &ResponseFound::output},
+                                       {"error", &ResponseFound::error}};
+
+void take_usage(const ResponseFound& found, AnswerFacts& facts) {
+  if (!found.usage.is_object()) return;
   facts.usage.reported = true;
-  JsonValue cached, reasoning;
-  read_members(input_details, {{"cached_tokens", &cached}});
-  read_members(output_details, {{"reasoning_tokens", &reasoning}});
-  set_count(facts.usage.input, input);
-  set_count(facts.usage.output, output);
-  set_count(facts.usage.cache_read, cached);
-  set_count(facts.usage[ExtraCount::reasoning], reasoning);
+  set_count(facts.usage.cache_read, found.cached);
+  set_count(facts.usage.input, found.input_tokens);
+  set_count(facts.usage.output, found.output_tokens);
+  set_count(facts.usage[ExtraCount::reasoning], found.reasoning);
 }
 
 // Each text of an array of parts is a thought.
@@ -33,54 +42,47 @@ void read_thoughts(std::string_view source, std::string_view part_type, const Js
   }
 }
 
-// An output item that is whole. Items of other types (web_search_call, mcp_call and the like) bear nothing.
-void read_item(const JsonValue& item, uint32_t order, AnswerFacts& facts) {
+struct ItemFound {
   JsonValue type, call_id, name, arguments, input, summary, phase, role, content;
-  if (!read_members(item, {{"type", &type},
-                           {"call_id", &call_id},
-                           {"name", &name},
-                           {"arguments", &arguments},
-                           {"input", &input},
-                           {"summary", &summary},
-                           {"phase", &phase},
-                           {"role", &role},
-                           {"content", &content}})) {
-    return;
-  }
-  const bool is_function = type.is_text("function_call");
-  if (is_function || type.is_text("custom_tool_call")) {
+};
+constexpr Field<ItemFound> kItem[] = {
+    {"type", &ItemFound::type},           {"call_id", &ItemFound::call_id}, {"name", &ItemFound::name},
+    {"arguments", &ItemFound::arguments}, {"input", &ItemFound::input},     {"summary", &ItemFound::summary},
+    {"phase", &ItemFound::phase},         {"role", &ItemFound::role},       {"content", &ItemFound::content}};
+
+// An output item that is whole. Items of other types (web_search_call, mcp_call and the like) bear nothing.
+void take_item(const ItemFound& item, uint32_t order, AnswerFacts& facts) {
+  const bool is_function = item.type.is_text("function_call");
+  if (is_function || item.type.is_text("custom_tool_call")) {
     Fact* const fact = facts.add(Fact::Kind::tool);
     if (fact == nullptr) return;
     fact->order = order;
     fact->whole = true;
-    facts.assign(fact->id, call_id);
-    facts.assign(fact->name, name);
-    facts.append(*fact, is_function ? arguments : input);
-  } else if (type.is_text("reasoning")) {
-    read_thoughts("reasoning_summary", "summary_text", summary, order, facts);
-  } else if (type.is_text("message") && phase.is_text("commentary") &&
-             (role.is(JsonKind::none) || role.is_text("assistant"))) {
-    read_thoughts("commentary", "output_text", content, order, facts);
+    facts.assign(fact->id, item.call_id);
+    facts.assign(fact->name, item.name);
+    facts.append(*fact, is_function ? item.arguments : item.input);
+  } else if (item.type.is_text("reasoning")) {
+    read_thoughts("reasoning_summary", "summary_text", item.summary, order, facts);
+  } else if (item.type.is_text("message") && item.phase.is_text("commentary") &&
+             (item.role.is(JsonKind::none) || item.role.is_text("assistant"))) {
+    read_thoughts("commentary", "output_text", item.content, order, facts);
   }
 }
 
 // The response object of a final event, or the body of an answer that is no stream. False: it is no object.
 bool read_response(const JsonValue& response, bool final, AnswerFacts& facts) {
-  JsonValue id, status, usage, output, error;
-  if (!read_members(response,
-                    {{"id", &id}, {"status", &status}, {"usage", &usage}, {"output", &output}, {"error", &error}})) {
-    return false;
-  }
-  facts.set_response_id(id);
+  ResponseFound found;
+  if (!response.is_object() || !read_fields(response.raw, kResponse, found)) return false;
+  facts.set_response_id(found.id);
   if (!final) return true;
-  read_usage(usage, facts);
-  if (error.is_object() || error.has_text()) facts.set_error(error);
-  facts.failed = facts.failed || status.is_text("failed");
-  JsonElements items(output);
+  take_usage(found, facts);
+  if (found.error.is_object() || found.error.has_text()) facts.set_error(found.error);
+  facts.failed = facts.failed || found.status.is_text("failed");
+  JsonElements items(found.output);
   bool first = true;
-  for (JsonValue item; items.next(item); first = false) {
+  for (ItemFound item; items.next_fields(kItem, item); item = {}, first = false) {
     if (first) facts.drop_all();
-    read_item(item, facts.item_order({}), facts);
+    take_item(item, facts.item_order({}), facts);
   }
   return true;
 }
@@ -122,7 +124,8 @@ bool read_responses_event(const wire::SseEvent& event, AnswerFacts& facts, Skele
   } else if (type == "response.output_item.done") {
     const uint32_t order = facts.item_order(output_index);
     facts.for_each([order](Fact& fact) { fact.dropped = fact.dropped || fact.order == order; });
-    read_item(item, order, facts);
+    ItemFound found;
+    if (item.is_object() && read_fields(item.raw, kItem, found)) take_item(found, order, facts);
   } else if (type == "error") {
     read_error_event(error, code, message, facts);
   } else if (is_final(type)) {

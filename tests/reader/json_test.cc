@@ -282,6 +282,68 @@ TEST_CASE("json: a string that holds JSON is no object") {
   CHECK(inner.is(JsonKind::none));
 }
 
+struct Tree {
+  JsonValue id, part, list, inner, name, deep;
+  bool several = false;
+};
+constexpr Field<Tree> kDeep[] = {{"deep", &Tree::deep}};
+constexpr Field<Tree> kInside[] = {{"inner", &Tree::inner, kDeep}, {"name", &Tree::name}};
+constexpr Field<Tree> kTree[] = {
+    {"id", &Tree::id}, {"part", &Tree::part, kInside}, {"list", &Tree::list, kInside, &Tree::several}};
+
+// What one walk finds, as text: `-` where nothing was.
+std::string tree_of(std::string_view text) {
+  const ExactCopy copy(text);
+  Tree tree;
+  if (!read_fields(copy.view(), kTree, tree)) return "wrong";
+  std::string out;
+  for (const JsonValue* value : {&tree.id, &tree.part, &tree.list, &tree.inner, &tree.name, &tree.deep}) {
+    out += std::string(value->is(JsonKind::none) ? "-" : value->raw) + " ";
+  }
+  return out + (tree.several ? "several" : "one");
+}
+
+TEST_CASE("json: a tree of members is read in one walk") {
+  CHECK(tree_of(R"({"id":1,"part":{"inner":{"deep":2,"x":[3]},"name":"n"},"other":{"inner":4}})") ==
+        R"(1 {"inner":{"deep":2,"x":[3]},"name":"n"} - {"deep":2,"x":[3]} n 2 one)");
+  CHECK(tree_of(R"( { "part" : 7 , "id" : null } )") == "null 7 - - - - one");
+  CHECK(tree_of("{}") == "- - - - - - one");
+}
+
+TEST_CASE("json: of an array the first element's members are read, and told whether there are more") {
+  CHECK(tree_of(R"({"list":[ {"name":"a"} ]})") == R"(- - [ {"name":"a"} ] - a - one)");
+  CHECK(tree_of(R"({"list":[{"name":"a"},{"name":"b","inner":1}]})") ==
+        R"(- - [{"name":"a"},{"name":"b","inner":1}] - a - several)");
+  CHECK(tree_of(R"({"list":[1,{"name":"b"}]})") == R"(- - [1,{"name":"b"}] - - - several)");
+  CHECK(tree_of(R"({"list":[]})") == "- - [] - - - one");
+  CHECK(tree_of(R"({"part":[{"name":"a"}]})") == R"(- [{"name":"a"}] - - - - one)");
+}
+
+TEST_CASE("json: a duplicate member forgets all that the earlier one had inside") {
+  CHECK(tree_of(R"({"part":{"inner":{"deep":1},"name":"a"},"part":{"name":"b"}})") == R"(- {"name":"b"} - - b - one)");
+  CHECK(tree_of(R"({"part":{"name":"a"},"part":null})") == "- null - - - - one");
+  CHECK(tree_of(R"({"list":[{"name":"a"},2],"list":[{"inner":{"deep":5}}]})") ==
+        R"(- - [{"inner":{"deep":5}}] {"deep":5} - 5 one)");
+  CHECK(tree_of(R"({"list":{"name":"a"},"list":3})") == "- - 3 - - - one");
+}
+
+TEST_CASE("json: a tree is read of exactly one right object, whatever is wrong with it elsewhere") {
+  const std::string text = R"({"id":1,"part":{"inner":{"deep":2},"name":"n"},"list":[{"name":"m"},{}]})";
+  REQUIRE(tree_of(text) != "wrong");
+  for (size_t size = 0; size < text.size(); ++size) {
+    INFO(size);
+    CHECK(tree_of(text.substr(0, size)) == "wrong");
+  }
+  for (const char* wrong : {"[]", "1", "", R"({"part":{"name":01}})", R"({"list":[{"name":"a"},]})", R"({"id":1} 2)",
+                            "{\"id\":\"\xff\"}"}) {
+    CHECK(tree_of(wrong) == "wrong");
+  }
+  const std::string deep = R"({"part":{"inner":)" + std::string(998, '[') + std::string(998, ']') + "}}";
+  const std::string deeper = R"({"part":{"inner":)" + std::string(999, '[') + std::string(999, ']') + "}}";
+  CHECK(tree_of(deep) != "wrong");
+  CHECK(tree_of(deeper) == "wrong");
+}
+
 TEST_CASE("json: a text equals however it is escaped") {
   const JsonValue plain{JsonKind::string, "user"}, escaped{JsonKind::string, R"(us\u0065r)"};
   CHECK(plain.is_text("user"));
