@@ -2,8 +2,10 @@
 
 #include <sys/random.h>
 
+#include <array>
 #include <bit>
 #include <cerrno>
+#include <string_view>
 
 #include "base/assert.h"
 
@@ -32,12 +34,13 @@ uint64_t next_random(std::array<uint64_t, 4>& s) {
   return result;
 }
 
-constexpr bool is_hex_digit(char c) {
-  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+constexpr std::array<bool, 256> make_hex_digits() {
+  std::array<bool, 256> digits{};
+  for (const char digit : std::string_view("0123456789abcdefABCDEF")) digits[static_cast<unsigned char>(digit)] = true;
+  return digits;
 }
-constexpr bool is_dash_place(size_t index) {
-  return index == 8 || index == 13 || index == 18 || index == 23;
-}
+constexpr std::array<bool, 256> kHexDigits = make_hex_digits();
+constexpr std::array<size_t, 5> kGroups = {8, 4, 4, 4, 12};  // digits, with a dash between two groups
 
 }  // namespace
 
@@ -58,10 +61,13 @@ std::string Uuid::text() const {
 
 bool is_uuid(std::string_view text) {
   if (text.size() != kUuidTextSize) return false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (is_dash_place(i) ? text[i] != '-' : !is_hex_digit(text[i])) return false;
+  const char* at = text.data();
+  bool right = true;
+  for (const size_t group : kGroups) {
+    for (const char* const end = at + group; at != end; ++at) right &= kHexDigits[static_cast<unsigned char>(*at)];
+    right &= at == text.data() + text.size() || *at++ == '-';
   }
-  return true;
+  return right;
 }
 
 UuidGenerator::UuidGenerator() {

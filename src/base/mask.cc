@@ -40,11 +40,14 @@ char* copy_units(std::string_view text, size_t count, char* out) {
   return out;
 }
 
+bool is_ascii(std::string_view text) {
+  return std::ranges::all_of(text, [](char c) { return (c & 0x80) == 0; });
+}
+
 // Whether the last few code points are the last few bytes: no byte of a longer code point is below 0x80, so what stands
 // before them does not matter.
 bool ends_in_ascii(std::string_view text) {
-  return text.size() >= kRevealedMax &&
-         std::ranges::all_of(text.substr(text.size() - kRevealedMax), [](char c) { return (c & 0x80) == 0; });
+  return text.size() >= kRevealedMax && is_ascii(text.substr(text.size() - kRevealedMax));
 }
 
 }  // namespace
@@ -52,6 +55,12 @@ bool ends_in_ascii(std::string_view text) {
 size_t mask(std::string_view secret, char* out) {
   if (secret.empty()) return 0;
   const bool ascii_end = ends_in_ascii(secret);
+  // As good as every key: so many bytes are so many code points.
+  if (ascii_end && secret.size() >= kCountedMax && is_ascii(secret.substr(0, kCountedMax))) {
+    char* const dots = std::copy_n(secret.begin(), kRevealedMax, out);
+    char* const last = std::copy_n("...", 3, dots);
+    return static_cast<size_t>(std::copy_n(secret.end() - kRevealedMax, kRevealedMax, last) - out);
+  }
   // Where the last few code points begin, in a ring: what is invalid can only be told from the front.
   std::array<size_t, kRevealedMax> starts{};
   size_t count = 0;

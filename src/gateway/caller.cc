@@ -85,8 +85,8 @@ constexpr SessionHeader kSessionHeaders[] = {
 
 Client client_of(std::string_view user_agent, const HeadIndex& index) {
   for (const AgentPrefix& known : kAgentPrefixes) {
-    if (user_agent.size() >= known.prefix.size() &&
-        wire::equals_ignoring_case(user_agent.substr(0, known.prefix.size()), known.prefix)) {
+    if (user_agent.size() < known.prefix.size() || (user_agent.front() | 0x20) != known.prefix.front()) continue;
+    if (wire::equals_ignoring_case(user_agent.substr(0, known.prefix.size()), known.prefix)) {
       return known.client;
     }
   }

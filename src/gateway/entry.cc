@@ -19,15 +19,20 @@ ErrorShape shape_of(const Route& route) {
   return route.shape_api == Api::messages ? ErrorShape::anthropic : ErrorShape::openai;
 }
 
-// The first valid bearer among all copies of `Authorization`, not equal to `except`; null if there is none.
-const wire::Header* find_bearer(const wire::RequestHead& head, std::string_view except) {
+struct Bearer {
+  const wire::Header* header = nullptr;  // null: there is none
+  std::string_view token;
+};
+
+// The first valid bearer among all copies of `Authorization`, not equal to `except`.
+Bearer find_bearer(const wire::RequestHead& head, std::string_view except) {
   for (uint32_t i = 0; i < head.header_count; ++i) {
     const wire::Header& header = head.headers[i];
     if (header.id != HeaderName::authorization) continue;
     const std::string_view token = bearer_token(header.value);
-    if (!token.empty() && token != except) return &header;
+    if (!token.empty() && token != except) return {&header, token};
   }
-  return nullptr;
+  return {};
 }
 
 const wire::Header* find_api_key(const wire::RequestHead& head, std::string_view except) {
@@ -58,11 +63,8 @@ Refusal read_governance(const Policy& policy, const HeadIndex& index, const wire
 // Step 3, in the order of spec section 1.
 void read_token(const HeadIndex& index, const wire::RequestHead& head, Entry& entry) {
   if (!entry.token.empty()) return;
-  if (const wire::Header* bearer = find_bearer(head, {})) {
-    entry.token = bearer_token(bearer->value);
-    return;
-  }
-  entry.token = index.value(HeaderName::x_api_key);
+  const Bearer bearer = find_bearer(head, {});
+  entry.token = bearer.header != nullptr ? bearer.token : index.value(HeaderName::x_api_key);
 }
 
 void read_delegation(const Origin& origin, const HeadIndex& index, Entry& entry) {
@@ -86,18 +88,17 @@ struct Choice {
   Credential credential;
 };
 
-Choice bearer_choice(const wire::Header* header, CredentialKind kind, std::string_view detail) {
-  if (header == nullptr) return {.refusal = Refusal::credential_missing, .detail = detail, .credential = {}};
+Choice bearer_choice(const Bearer& bearer, CredentialKind kind, std::string_view detail) {
+  if (bearer.header == nullptr) return {.refusal = Refusal::credential_missing, .detail = detail, .credential = {}};
   Choice choice;
-  choice.credential = {
-      .kind = kind, .as_x_api_key = false, .secret = bearer_token(header->value), .client_header = header};
+  choice.credential = {.kind = kind, .as_x_api_key = false, .secret = bearer.token, .client_header = bearer.header};
   return choice;
 }
 
 // The user's own credential, the table of spec section 1. A copy of the gateway token is nobody's provider credential:
 // it would go upstream.
 Choice choose_byok(const Provider& provider, const Entry& entry, const wire::RequestHead& head) {
-  const wire::Header* bearer = find_bearer(head, entry.token);
+  const Bearer bearer = find_bearer(head, entry.token);
   switch (provider.type) {
     case ProviderType::anthropic: {
       const wire::Header* key = find_api_key(head, entry.token);
@@ -173,8 +174,8 @@ std::string_view bearer_token(std::string_view authorization) {
   if (text.size() <= kScheme.size() || !is_blank(text[kScheme.size()])) return {};
   if (!wire::equals_ignoring_case(text.substr(0, kScheme.size()), kScheme)) return {};
   const std::string_view token = trim(text.substr(kScheme.size()));
-  // Not find_first_of(): the library's asks memchr() about each byte of a long token.
-  return std::ranges::none_of(token, is_blank) ? token : std::string_view();
+  // Not find_first_of(" \t"): the library's asks memchr() about each byte of a long token.
+  return token.find(' ') == token.npos && token.find('\t') == token.npos ? token : std::string_view();
 }
 
 Entry enter(const Policy& policy, const Origin& origin, const wire::RequestHead& head) {

@@ -81,14 +81,16 @@ bool append_value(const Context& context, const Piece& piece, ByteBuffer& out) {
     case Placeholder::literal:
       out.append(piece.literal);
       return true;
-    case Placeholder::initiator_id:
-      return append_safely(values.initiator_id, out);
+    case Placeholder::initiator_id:  // a UUID, or there would be no exchange
+      out.append(values.initiator_id);
+      return !values.initiator_id.empty();
     case Placeholder::initiator_username:
       return append_safely(values.username, out);
     case Placeholder::request_id:
       return append_safely(values.request_id, out);
-    case Placeholder::interception_id:
-      return append_safely(values.interception_id, out);
+    case Placeholder::interception_id:  // our own
+      out.append(values.interception_id);
+      return !values.interception_id.empty();
     case Placeholder::client_address:
       return append_safely(values.client_address, out);
     case Placeholder::client_host:
@@ -117,7 +119,8 @@ bool append_value(const Context& context, const Piece& piece, ByteBuffer& out) {
       out.append("chunked");
       return true;
     case Placeholder::answer_interception_id:
-      return append_safely(context.answer->interception_id, out);
+      out.append(context.answer->interception_id);
+      return !context.answer->interception_id.empty();
   }
   std::unreachable();
 }

@@ -71,6 +71,7 @@ TEST_CASE("mask: the counts change at 5, 10 and 20 code points") {
   CHECK(weir::mask("1234567890") == "12...90");
   CHECK(weir::mask("1234567890123456789") == "12...89");
   CHECK(weir::mask("12345678901234567890") == "1234...7890");
+  CHECK(weir::mask("123456789012345678901") == "1234...8901");
 }
 
 TEST_CASE("mask: code points count, not bytes") {
