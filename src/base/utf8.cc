@@ -52,7 +52,7 @@ std::string_view cut_at_code_point(std::string_view text, size_t size_max) {
 bool is_valid_utf8(std::string_view text) {
   size_t at = 0;
   while (at < text.size()) {
-    // Nearly all texts are ASCII: many bytes at a time.
+    // Nearly all texts are ASCII: many bytes at a time, and the last few together with some that were seen before.
     if (text.size() - at >= 64 && is_ascii<64>(text.data() + at)) {
       at += 64;
       continue;
@@ -61,6 +61,7 @@ bool is_valid_utf8(std::string_view text) {
       at += 8;
       continue;
     }
+    if (at >= 8 && text.size() - at < 8 && is_ascii<8>(text.data() + text.size() - 8)) return true;
     const size_t size = code_point_size(text.substr(at));
     if (size == 0) return false;
     at += size;

@@ -120,13 +120,17 @@ std::string Statement::text(int column) const {
 }
 
 DbResult<std::unique_ptr<Database>> Database::open(const Options& options) {
+  // Nobody asks SQLite how much memory it uses, and counting it takes a lock at each allocation. Before its first use.
+  [[maybe_unused]] static const int counted = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+
   // SQLite would create it with the umask's rights. Only a file that is not there is opened here: closing any
   // descriptor of a database drops the locks (POSIX advisory ones) of this process's other connections to it.
   const int created = ::open(options.path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (created >= 0) ::close(created);
 
   sqlite3* handle = nullptr;
-  constexpr int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX;
+  const int flags =
+      SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | (options.one_thread ? SQLITE_OPEN_NOMUTEX : SQLITE_OPEN_FULLMUTEX);
   const int result = sqlite3_open_v2(options.path.c_str(), &handle, flags, nullptr);
   if (handle == nullptr) return error_of(nullptr, result, options.path);
   std::unique_ptr<Database> database(new Database(options.path, handle));

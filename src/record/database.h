@@ -55,6 +55,7 @@ class Database {
     bool durable_commits = false;  // synchronous=FULL: a commit survives a power cut
     int cache_kib = 2048;
     int checkpoint_pages = 250;
+    bool one_thread = false;  // at a time uses it, whose caller sees to that: SQLite then locks nothing at each call
     std::span<const char* const> migrations{};  // default: weir.db's (schema.h)
   };
 

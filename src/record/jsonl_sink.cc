@@ -58,6 +58,7 @@ SinkResult<bool> JsonlSink::connect() {
                                   .busy_timeout_ms = kBusyTimeoutMs,
                                   .durable_commits = options_.durable_commits,
                                   .checkpoint_pages = kCheckpointPages,
+                                  .one_thread = true,
                                   .migrations = kStateMigrations});
     if (!opened) return std::unexpected(std::move(opened.error()));
     state_ = std::move(*opened);

@@ -102,7 +102,8 @@ DbResult<bool> SqliteSink::connect() {
                                 .busy_timeout_ms = kBusyTimeoutMs,
                                 .durable_commits = options_.durable_commits,
                                 .cache_kib = kCacheKib,
-                                .checkpoint_pages = kCheckpointPages});
+                                .checkpoint_pages = kCheckpointPages,
+                                .one_thread = true});
   if (!opened) return std::unexpected(std::move(opened.error()));
   database_ = std::move(*opened);
   for (size_t i = 0; i < k_count; ++i) {
