@@ -26,7 +26,6 @@ using io::Token;
 // One end of a connection, by its descriptor.
 struct Connection {
   bool client = false;
-  bool shut = false;
   bool receiving = false, once = false;
   Token receive;
   std::string_view inbound;  // what has come and was not received yet
@@ -211,7 +210,6 @@ void Engine::cancel(Token token) {
 }
 void Engine::shutdown(int socket) {
   Connection& gone = instant().connection(socket);
-  gone.shut = true;
   if (std::exchange(gone.receiving, false)) instant().finish(gone.receive, 0);
 }
 void Engine::shutdown_send(int socket) {
