@@ -1,6 +1,6 @@
-// The kernel, as operations that complete: the seam of design.md. This header has two implementations, chosen at link
-// time: io_uring (engine_uring.cc) and the simulator's (tests/sim/engine_sim.cc). Owned by one worker; made and used on
-// that worker's thread.
+// The kernel, as operations that complete: the seam of design.md. This header has three implementations, chosen at link
+// time: io_uring (engine_uring.cc), the simulator's (tests/sim/engine_sim.cc) and one that costs nothing, to measure
+// the rest (bench/instant_engine.cc). Owned by one worker; made and used on that worker's thread.
 //
 // An operation is started with a Token and yields completions that carry it. Completions are gathered by wait() into
 // the caller's array and run by the caller: nothing here calls back. What an operation borrows must stay where it is
