@@ -74,10 +74,11 @@ void check_upstream_head(std::string_view written, const Credential& credential)
     ASSERT(count_of(head, name) == 0);
   }
   ASSERT(!written.contains(kToken));
-  const bool own = credential.client_header != nullptr;
-  ASSERT(occurrences(written, credential.secret) == 1);
-  ASSERT(occurrences(written, kOwn) == (own ? 1u : 0u));
-  ASSERT(occurrences(written, kOperator) == (own ? 0u : 1u));
+  // The fuzzer may have brought a third one, say in X-Api-Key, that was chosen; what it says may stand elsewhere too.
+  ASSERT(written.contains(credential.secret));
+  for (const std::string_view known : {kOwn, kOperator}) {
+    ASSERT(occurrences(written, known) == (credential.secret == known ? 1u : 0u));
+  }
 }
 
 void forward(const Policy& policy, const wire::RequestHead& head) {
