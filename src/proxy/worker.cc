@@ -54,6 +54,14 @@ Result<> Worker::set_up() {
   now_ns_ = engine_->now_ns();
   unix_offset_us_ = engine_->unix_us() - static_cast<int64_t>(now_ns_ / kNsPerUs);
   buffers_ = std::make_unique<BufferPool>(*engine_);
+  // What the completions of one turn can put on a list: how full it gets is chance, and nothing is to be allocated
+  // then.
+  to_flush_.reserve(kBatch);
+  to_run_.reserve(kBatch);
+  dead_downstreams_.reserve(kBatch);
+  dead_upstreams_.reserve(kBatch);
+  over_exchanges_.reserve(kBatch);
+  over_callouts_.reserve(kBatch);
   streams_ = std::make_unique<StreamContext>(
       StreamContext{.engine = *engine_,
                     .buffers = *buffers_,
