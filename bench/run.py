@@ -45,6 +45,8 @@ def read_options():
     how.add_argument("--warm-up", type=float, default=-1, help="seconds before that, instead of the scenario's")
     how.add_argument("--gateway-cores", default="0", metavar="LIST", help="as for taskset (0)")
     how.add_argument("--load-cores", default="1", metavar="LIST", help="of weir-load and the mock (1)")
+    how.add_argument("--busy-poll", default="1ms", metavar="TIME", help="load and mock look for work so long before they sleep, so "
+                     "that waking them is not in the gateway's figures; 0: they sleep at once (1ms)")
     how.add_argument("--data", metavar="DIR", help="where weir's database and journal are: /dev/shm, or a disk (the system's "
                      "folder for temporary files)")
     how.add_argument("--journal", default="256MiB", help="size of weir's journal: it must hold what the recorder, which shares "

@@ -24,9 +24,10 @@ def of_run(case, observed, settled, direct=None):
         "events_per_s": events / seconds,
         "bytes_per_s": results["bytes"] / seconds,
         "open_streams": results["open_streams_max"],
-        "load_core_share": (observed.load.whole_us + observed.mock.whole_us) / seconds / 1e6,
-        "mock_core_share": observed.mock.whole_us / seconds / 1e6,
     }
+    if observed.load_sleeps:
+        figures["load_core_share"] = (observed.load.whole_us + observed.mock.whole_us) / seconds / 1e6
+        figures["mock_core_share"] = observed.mock.whole_us / seconds / 1e6
     for name in LATENCIES:
         latency = results["latency_us"].get(name, {})
         if latency.get("count"):

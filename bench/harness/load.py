@@ -74,7 +74,8 @@ class Case:
 
     def command(self, place, system):
         address = system.tls_address if self.tls else system.address
-        command = [place.load, "--hold", "--target", address, "--route", system.route, "--scenario", self.path, "--reference", place.mock,
+        command = [place.load, "--hold", "--busy-poll", place.busy_poll, "--target", address, "--route", system.route,
+                   "--scenario", self.path, "--reference", place.mock,
                    *system.load_options(sorted(self.apis)[0])]
         for key, value in self.set.items():
             command += ["--set", f"{key}={json.dumps(value)}"]
@@ -102,6 +103,7 @@ class Observed:
     load: sample.Used
     mock: sample.Used
     faults: str  # "" if every answer was right
+    load_sleeps: bool = True  # load and mock, without work; else they look for some all the time
 
 
 def text_of_faults(code, results, errors):
@@ -143,4 +145,4 @@ def observe(place, case, system, mock_pid):
             load.stdout.close()
         errors.seek(0)
         faults = text_of_faults(code, results, errors.read())
-    return Observed(results, idle, begin, end, all_open, load_used, mock_used, faults)
+    return Observed(results, idle, begin, end, all_open, load_used, mock_used, faults, place.busy_poll == "0")

@@ -32,14 +32,21 @@ READING = """\
 CPU is microseconds of CPU time for an exchange or an event, from the scheduler's count. *workers*: weir's worker threads; of a
 peer, all its processes. *whole*: everything; of weir also the recorder writing each exchange to SQLite, until it has caught up.
 *user %*: of the system's CPU time, outside the kernel; of weir that counts the recorder in, so *workers' user %* stands apart.
-*core %*: of one core, the system; *load core %*: of one core, weir-load and the mock. *+…*: added to the latency of the mock
-asked directly, µs.
+*core %*: of one core, the system. *+…*: added to the latency of the mock asked directly, µs. {load}
 
 Resident memory (*RSS*) is *private* and *files*. Of weir, *files* is its journal, of which every page is written to once at
 start: {journal} here instead of the default 64 MiB, because the recorder shares the gateway's core and falls behind a load that no
 node would bear for long. *bytes/stream*: what RSS grows by with each open stream, both sides, *private/stream* without files;
 neither counts the kernel's socket buffers. Portkey and LiteLLM are warmed up for 3 s at least, LiteLLM has
 answered each API before, and both get fewer paced streams where 400 would overload them. Each figure is the median of the rounds."""
+
+
+def about_load(busy_poll):
+    if busy_poll == "0":
+        return "Load and mock sleep\nwhen they have no work; *load core %*: what both use of a core."
+    return ("Load and mock look for work\n"
+            f"for {busy_poll} before they sleep: in a virtual machine, waking a sleeping core costs whoever wakes it as much as "
+            "half an exchange,\nand a gateway would pay for the load's idleness. That they are not the bottleneck, the rows *direct* show.")
 
 
 def rows_of(case):
@@ -172,7 +179,7 @@ def markdown(results, verdicts):
              f"(growth and ablations: {flags.get('growth_rounds', '-')}), systems alternating. All of weir on: tokens from its store, "
              "rules, reading, every exchange recorded in SQLite.",
              "", f"Made in {flags.get('minutes', '?')} minutes by", "", f"    {results['command']}", "",
-             READING.format(journal=flags.get("journal", "larger")), ""]
+             READING.format(journal=flags.get("journal", "larger"), load=about_load(flags.get("busy_poll", "0"))), ""]
     if results.get("versions"):
         lines += ["Versions: " + "; ".join(f"{name} {version}" for name, version in results["versions"].items() if version) + ".",
                   ""]

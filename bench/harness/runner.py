@@ -30,7 +30,7 @@ def place(options):
         (folder / "ca").mkdir()
         here = systems.Place(weir=options.build / "src/weir", load=options.build / "bench/weir-load",
                              peers=options.build / "peers", folder=folder, gateway_cores=options.gateway_cores,
-                             load_cores=options.load_cores, journal=options.journal,
+                             load_cores=options.load_cores, journal=options.journal, busy_poll=options.busy_poll,
                              certificates={path.name: path for path in map(pathlib.Path, test_ca.make(folder / "ca").values())})
         mock = systems.Mock(here)
         here.mock = mock.address

@@ -31,6 +31,7 @@ class Place:
     certificates: dict  # of tests/support/test_ca.py
     mock: str = ""  # HOST:PORT
     journal: str = "256MiB"
+    busy_poll: str = "1ms"  # how long load and mock look for work before they sleep
 
 
 @dataclasses.dataclass
@@ -368,7 +369,8 @@ class Mock:
     """The provider. Not a system under test, but its CPU time is shown, so that a reader sees that it was no bottleneck."""
 
     def __init__(self, place):
-        self.process = processes.Process("mock", [place.weir, "mock", "--listen", "127.0.0.1:0", "--keep", "0"],
+        self.process = processes.Process("mock", [place.weir, "mock", "--listen", "127.0.0.1:0", "--keep", "0",
+                                                  "--busy-poll", place.busy_poll],
                                          place.load_cores, place.folder, read_output=True)
         addresses = self.process.await_listening_lines(1)
         self.pid, self.address = self.process.pid, next(iter(addresses.values()))

@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "base/units.h"
 #include "io/engine.h"
 #include "load/loop.h"
 
@@ -20,6 +21,7 @@ struct Flags {
   std::string target, reference, scenario, token, ca_file, route = "gateway";
   uint32_t connections = 0, sources = 1;
   double rate = 0, seconds = 0, warm_up = -1;
+  std::string busy_poll;
   bool tls = false, any_body = false, hold = false;
   std::vector<std::string> overrides, headers;
 };
@@ -53,6 +55,7 @@ void add_flags(CLI::App& app, Flags& flags) {
       ->allow_extra_args(false);
   app.add_flag("--any-body", flags.any_body, "compare only the status: for gateways that write answers anew");
   app.add_flag("--hold", flags.hold, "at the end, keep all connections until standard input ends");
+  app.add_option("--busy-poll", flags.busy_poll, "look for answers so long before sleeping (50us, 1s)");
   app.add_option("--set", flags.overrides, "KEY=VALUE over the scenario's top level, as TOML");
 }
 
@@ -97,12 +100,19 @@ Result<int> run(const Flags& flags) {
     if (!made) return std::unexpected(made.error());
     context = std::move(*made);
   }
+  uint64_t busy_poll_ns = 0;
+  if (!flags.busy_poll.empty()) {
+    const auto time = parse_duration(flags.busy_poll);
+    if (!time) return fail("--busy-poll: {}", time.error().message);
+    busy_poll_ns = *time;
+  }
   rlimit files{};
   if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
   }
-  auto engine = io::Engine::create({.entries = 4096, .completion_entries = 32768, .buffers = 1024});
+  auto engine =
+      io::Engine::create({.entries = 4096, .completion_entries = 32768, .buffers = 1024, .busy_poll_ns = busy_poll_ns});
   if (!engine) return std::unexpected(engine.error());
   const load::LoopOptions options{.target = *target, .sources = flags.sources, .tls = context.get()};
   load::Loop loop(**engine, *scenario, *requests, options, tell);

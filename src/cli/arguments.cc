@@ -23,6 +23,7 @@ constexpr TwinFlag kTwins[] = {
     {"--cpus", "cpus"},
     {"--ring-entries", "ring_entries"},
     {"--batch-wait", "batch_wait"},
+    {"--busy-poll", "busy_poll"},
     {"--ring-without", "ring_without"},
     {"--buffers", "buffers"},
     {"--buffer-size", "buffer_size"},
@@ -241,6 +242,7 @@ void add_commands(CLI::App& app, Arguments& arguments) {
   CLI::App& mock = add_command(app, "mock", "mock");
   mock.add_option("--listen", arguments.listen)->expected(1);
   mock.add_option("--keep", arguments.requests_kept)->default_val(1000);
+  mock.add_option("--busy-poll", arguments.busy_poll);
   add_mock_flags(mock, arguments);
   mock.callback([&arguments] { arguments.command = Command::mock; });
   add_key_commands(app, arguments);

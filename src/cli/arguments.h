@@ -66,6 +66,7 @@ struct Arguments {
   // mock, demo
   std::vector<Setting> mock;  // keys of mock::apply()
   uint32_t requests_kept = 0;
+  std::string busy_poll;  // mock: a time
 };
 
 struct Parsed {

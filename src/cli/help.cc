@@ -49,10 +49,10 @@ Privileges
   --user NAME[:GROUP]      become this user once listeners and keys are open
   --sandbox MODE           off, on or required (on)     --core-dumps true|false  of a crash (false)
 Workers
-  --workers N              default: one for each usable core
+  --workers N              default: each usable core    --ring-entries N       to submit (1024)
   --cpus LIST              pin workers to these cores, in order: 0,2,4
-  --ring-entries N         submission queue of a worker (1024)
   --batch-wait TIME        gather completions so long before acting: less CPU, later events (0)
+  --busy-poll TIME         look for work so long before sleeping: sooner events, more CPU (0)
   --ring-without LIST      features of io_uring not to use, for diagnosis: multishot-receive,
                            multishot-accept, deferred-work, cooperative-work, registered-ring
   --buffers N              to receive, a worker's (512) --buffer-size SIZE     of one (4KiB)
@@ -105,6 +105,7 @@ No model and no key: fixed text at the pace you ask for. Its address is a provid
   --bytes N           of text in each piece (16)
   --delay TIME        before the answer begins (0)
   --keep N            requests that /__mock/requests remembers (1000; 0 is faster)
+  --busy-poll TIME    look for work so long before sleeping, for load tests (0)
 
 A request's own headers decide for that request: x-mock-status, -delay, -events, -gap, -bytes,
 -thinking, -tool, -framing (chunked, length, close), -cut BYTES, -ending (drop, reset, hang),

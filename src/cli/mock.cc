@@ -1,5 +1,6 @@
 #include <fmt/core.h>
 
+#include "base/units.h"
 #include "cli/commands.h"
 #include "cli/mock_options.h"
 #include "cli/print.h"
@@ -12,6 +13,11 @@ Result<mock::ProviderOptions> mock_options(const Arguments& arguments) {
   mock::ProviderOptions options;
   options.defaults.gap_ns = 30'000'000;
   options.requests_kept = arguments.requests_kept;
+  if (!arguments.busy_poll.empty()) {
+    const Result<uint64_t> time = parse_duration(arguments.busy_poll);
+    if (!time) return fail("--busy-poll: {}", time.error().message);
+    options.busy_poll_ns = *time;
+  }
   for (const Setting& setting : arguments.mock) {
     if (auto applied = mock::apply(options.defaults, setting.key, setting.value); !applied) {
       return fail("--{}", applied.error().message);

@@ -164,7 +164,8 @@ struct Config {
   uint32_t ring_entries = 1024;
   std::vector<std::string> ring_without;  // features of io_uring that are not used, by their names in kRingFeatures
   uint64_t batch_wait_ns = 0;
-  uint32_t buffers = 512;  // provided buffers per worker
+  uint64_t busy_poll_ns = 0;  // not both
+  uint32_t buffers = 512;     // provided buffers per worker
   uint32_t buffer_size = 4096;
   uint64_t dns_ttl_ns = 30 * kNsPerSecond;
   LogFormat log_format = LogFormat::text;

@@ -77,6 +77,10 @@ class Contradictions {
     if (!std::has_single_bit(config_.buffers)) {
       mistake("{}: buffers must be a power of two (was {})", file(), config_.buffers);
     }
+    if (config_.batch_wait_ns > 0 && config_.busy_poll_ns > 0) {
+      mistake("{}: batch_wait lets events wait to save CPU, busy_poll spends CPU so that none waits; set one of them",
+              file());
+    }
     if (std::set(config_.cpus.begin(), config_.cpus.end()).size() != config_.cpus.size()) {
       mistake("{}: cpus names a core twice", file());
     }

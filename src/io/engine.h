@@ -78,6 +78,9 @@ struct EngineOptions {
   // others): a seccomp filter does not see what goes through a ring.
   bool restricted = false;
   uint32_t wait_us = 0;  // least time that a turn gathers completions where the kernel can (6.12); 0: none
+  // How long a turn looks for completions before it sleeps; 0: sleeps at once. Nobody then pays for waking this thread,
+  // and it pays with its core's time. Others on the core still run. Not together with `wait_us`.
+  uint64_t busy_poll_ns = 0;
   // What the ring uses where the kernel has it. Off, all works the same at a higher cost: for a kernel whose feature is
   // broken, and to see what each is worth.
   bool multishot_receive = true;  // else each receive ends with its first bytes, without `more`

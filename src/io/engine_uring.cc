@@ -1,5 +1,6 @@
 // The engine on io_uring. Flags and their measured worth: ../shared figures quoted in src/ARCHITECTURE.md, "The ring".
 #include <liburing.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -69,6 +70,9 @@ int set_up_ring(const EngineOptions& options, bool deferred, io_uring& ring, io_
   } else if (options.cooperative_work) {
     params.flags |= IORING_SETUP_COOP_TASKRUN;
   }
+  // Tells in memory that there is work to be asked for.
+  const bool asks = deferred || options.cooperative_work;
+  if (asks && options.busy_poll_ns > 0) params.flags |= IORING_SETUP_TASKRUN_FLAG;
   // Restrictions can only be set before the ring works. The thread that then enables it becomes the one that may
   // submit.
   if (options.restricted) params.flags |= IORING_SETUP_R_DISABLED;
@@ -91,6 +95,10 @@ int restrict_operations(io_uring& ring) {
   rules[count].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
   rules[count++].sqe_flags = kFlags;
   return do_register(ring, IORING_REGISTER_RESTRICTIONS, rules.data(), static_cast<unsigned>(count));
+}
+
+__kernel_timespec timespec_of(uint64_t ns) {
+  return {.tv_sec = static_cast<int64_t>(ns / kNsPerSecond), .tv_nsec = static_cast<long long>(ns % kNsPerSecond)};
 }
 
 struct Parked {
@@ -156,6 +164,29 @@ struct Engine::Impl {
     const int result = io_uring_enter2(static_cast<unsigned>(ring_registered ? ring.enter_ring_fd : ring.ring_fd), 0,
                                        kBatchMax, flags, reinterpret_cast<sigset_t*>(&argument), sizeof argument);
     return result < 0 ? result : 0;
+  }
+
+  // Looks for completions without sleeping, for `busy_poll_ns` or the timeout, and sleeps for the rest of it.
+  int submit_and_poll(uint64_t timeout_ns) {
+    const int submitted = io_uring_submit_and_get_events(&ring);
+    const uint64_t begun = monotonic_ns();
+    uint64_t passed = 0;
+    while (io_uring_cq_ready(&ring) == 0 && passed < timeout_ns) {
+      if (passed >= options.busy_poll_ns) {
+        __kernel_timespec rest = timespec_of(timeout_ns - passed);
+        io_uring_cqe* first = nullptr;
+        const int waited = io_uring_wait_cqes(&ring, &first, 1, &rest, nullptr);
+        return waited < 0 && submitted <= 0 ? waited : submitted;
+      }
+      // Whoever shares the core may be the one who is waited for.
+      ::sched_yield();
+      if ((IO_URING_READ_ONCE(*ring.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0) {
+        io_uring_get_events(&ring);
+        counters.enters++;
+      }
+      passed = monotonic_ns() - begun;
+    }
+    return submitted;
   }
 
   void submit() {
@@ -453,11 +484,12 @@ size_t Engine::wait(std::span<Completion> out, uint64_t timeout_ns) {
     self.synthetic.pop_back();
   }
   const bool may_block = count == 0 && timeout_ns > 0 && io_uring_cq_ready(&self.ring) == 0;
-  __kernel_timespec timeout{.tv_sec = static_cast<int64_t>(timeout_ns / kNsPerSecond),
-                            .tv_nsec = static_cast<long long>(timeout_ns % kNsPerSecond)};
+  __kernel_timespec timeout = timespec_of(timeout_ns);
   io_uring_cqe* first = nullptr;
   int submitted = 0;
-  if (may_block && self.gathers) {
+  if (may_block && self.options.busy_poll_ns > 0) {
+    submitted = self.submit_and_poll(timeout_ns);
+  } else if (may_block && self.gathers) {
     submitted = self.submit_and_gather(timeout);
   } else if (may_block) {
     submitted = io_uring_submit_and_wait_timeout(&self.ring, &first, 1, &timeout, nullptr);

@@ -45,6 +45,7 @@ void run_loop(int listener, int stop_event, const ProviderOptions& options, std:
   engine_options.entries = 2048;
   engine_options.completion_entries = 16384;
   engine_options.buffers = 2048;
+  engine_options.busy_poll_ns = options.busy_poll_ns;
   Result<std::unique_ptr<io::Engine>> engine = io::Engine::create(engine_options);
   if (!engine) return started.set_value(std::unexpected(engine.error()));
   Loop loop(**engine, listener, stop_event, options);

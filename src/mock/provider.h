@@ -26,6 +26,7 @@ struct ProviderOptions {
   // How many requests /__mock/requests remembers. 0 also saves hashing each body.
   uint32_t requests_kept = 0;
   uint32_t connections_max = 65536;
+  uint64_t busy_poll_ns = 0;  // how long it looks for work before it sleeps
 };
 
 class Provider {

@@ -75,6 +75,7 @@ std::vector<std::string> parts_that_need_a_restart(const gateway::Config& old_co
   check(old_config.ring_entries == new_config.ring_entries, "ring_entries");
   check(old_config.ring_without == new_config.ring_without, "ring_without");
   check(old_config.batch_wait_ns == new_config.batch_wait_ns, "batch_wait");
+  check(old_config.busy_poll_ns == new_config.busy_poll_ns, "busy_poll");
   check(old_config.buffers == new_config.buffers, "buffers");
   check(old_config.buffer_size == new_config.buffer_size, "buffer_size");
   check(old_config.limits.connections == new_config.limits.connections, "limits.connections");
@@ -100,6 +101,7 @@ void keep_parts_that_need_a_restart(const gateway::Config& old_config, gateway::
   new_config.ring_entries = old_config.ring_entries;
   new_config.ring_without = old_config.ring_without;
   new_config.batch_wait_ns = old_config.batch_wait_ns;
+  new_config.busy_poll_ns = old_config.busy_poll_ns;
   new_config.buffers = old_config.buffers;
   new_config.buffer_size = old_config.buffer_size;
   new_config.limits.connections = old_config.limits.connections;

@@ -73,6 +73,7 @@ io::EngineOptions engine_options(const gateway::Config& config) {
           .buffers = power_of_two_at_least(config.buffers),
           .buffer_size = config.buffer_size,
           .wait_us = static_cast<uint32_t>(config.batch_wait_ns / kNsPerUs),
+          .busy_poll_ns = config.busy_poll_ns,
           .multishot_receive = used("multishot-receive"),
           .multishot_accept = used("multishot-accept"),
           .deferred_work = used("deferred-work"),

@@ -32,8 +32,16 @@ def test_no_event_waits_for_another(gateway, mock):
                                      "multishot-receive,deferred-work,cooperative-work"])
 def test_io_uring_s_features_can_be_done_without(start, mock, without):
     gateway = start(configuration(mock.port), "--ring-without", without, "--buffers", "16")
-    token = gateway.add_key()
     assert f"ring_without={without}" in gateway.log()
+    relay_streams_and_large_bodies(gateway)
+
+
+def test_a_worker_that_polls_before_it_sleeps(start, mock):
+    relay_streams_and_large_bodies(start(configuration(mock.port), "--busy-poll", "1ms"))
+
+
+def relay_streams_and_large_bodies(gateway):
+    token = gateway.add_key()
     for _ in range(2):
         with Client(gateway.address) as client:
             for _ in range(2):  # on a kept connection, and with a body that is received in many pieces

@@ -52,6 +52,8 @@ const Mistake kMistakes[] = {
     {"ring_entries = 1000", "weir.toml: ring_entries must be a power of two (was 1000)"},
     {"ring_without = [\"multishot\"]",
      "weir.toml:1: ring_without must hold only multishot-receive, multishot-accept, deferred-work, …"},
+    {"batch_wait = \"1ms\"\nbusy_poll = \"50us\"", "weir.toml: batch_wait lets events wait to save CPU, …"},
+    {"busy_poll = \"2s\"", "weir.toml:1: busy_poll must be a duration 0..1s…"},
     {"buffers = 100", "weir.toml: buffers must be a power of two (was 100)"},
     {"buffer_size = \"2GiB\"", "weir.toml:1: buffer_size must be 1KiB..1MiB (was \"2GiB\")"},
     {"log_level = \"warning\"", "weir.toml:1: log_level must be debug, info, warn or error (was \"warning\")…"},
@@ -201,6 +203,7 @@ log_format = "json"
 log_level = "debug"
 ring_entries = 2048
 ring_without = ["multishot-receive", "registered-ring"]
+busy_poll = "50us"
 buffers = 256
 buffer_size = "8KiB"
 

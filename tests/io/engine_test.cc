@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <ctime>
 #include <filesystem>
 #include <string>
 #include <thread>
@@ -284,6 +286,58 @@ TEST_CASE("engine: a least wait is no more than the timeout when nothing comes")
   const uint64_t before = monotonic_ns();
   CHECK((*engine)->wait(completions, 20 * kNsPerMs) == 0);
   CHECK(monotonic_ns() - before >= 20 * kNsPerMs);
+}
+
+uint64_t sleeps_of_this_thread() {
+  rusage used{};
+  REQUIRE(::getrusage(RUSAGE_THREAD, &used) == 0);
+  return static_cast<uint64_t>(used.ru_nvcsw);
+}
+uint64_t cpu_ns_of_this_thread() {
+  timespec used{};
+  REQUIRE(::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used) == 0);
+  return static_cast<uint64_t>(used.tv_sec) * kNsPerSecond + static_cast<uint64_t>(used.tv_nsec);
+}
+
+TEST_CASE("engine: busy polling finds what comes without sleeping") {
+  for (const bool deferred : {true, false}) {
+    CAPTURE(deferred);
+    Fixture fixture(EngineOptions{
+        .buffers = 16, .busy_poll_ns = kPatience, .deferred_work = deferred, .cooperative_work = deferred});
+    Pair pair;
+    fixture.engine->receive(pair.ends[0], {.op = 1});
+    fixture.engine->wait({}, 0);
+    std::thread later([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));  // long enough that another engine would sleep
+      write_all(pair.ends[1], "a");
+    });
+    std::array<Completion, 8> completions;
+    const uint64_t slept = sleeps_of_this_thread();
+    const size_t count = fixture.engine->wait(completions, kPatience);
+    CHECK(sleeps_of_this_thread() == slept);
+    later.join();
+    REQUIRE(count == 1);
+    CHECK(completions[0].result == 1);
+  }
+}
+
+TEST_CASE("engine: busy polling ends with the timeout, and sleeps when its own time is over") {
+  std::array<Completion, 8> completions;
+  {
+    Fixture fixture(EngineOptions{.buffers = 16, .busy_poll_ns = kNsPerSecond});
+    const uint64_t before = monotonic_ns();
+    CHECK(fixture.engine->wait(completions, 10 * kNsPerMs) == 0);
+    CHECK(monotonic_ns() - before >= 10 * kNsPerMs);
+    CHECK(monotonic_ns() - before < kNsPerSecond);
+  }
+  Fixture fixture(EngineOptions{.buffers = 16, .busy_poll_ns = 50 * kNsPerUs});
+  const uint64_t before = monotonic_ns();
+  const uint64_t used = cpu_ns_of_this_thread();
+  const uint64_t slept = sleeps_of_this_thread();
+  CHECK(fixture.engine->wait(completions, 200 * kNsPerMs) == 0);
+  CHECK(monotonic_ns() - before >= 200 * kNsPerMs);
+  CHECK(sleeps_of_this_thread() > slept);
+  CHECK(cpu_ns_of_this_thread() - used < 100 * kNsPerMs);
 }
 
 TEST_CASE("engine: receive_into waits for all of it") {
