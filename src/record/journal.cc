@@ -2,6 +2,7 @@
 
 #include "record/journal.h"
 
+#include <algorithm>
 #include <cstring>
 #include <deque>
 
@@ -19,6 +20,8 @@ constexpr uint64_t kReservedShare = 4;  // a quarter
 constexpr uint64_t kEndReserve = 256;
 // A start with long texts (ids, user agent, model).
 constexpr uint64_t kUsualStart = 4096;
+constexpr uint64_t kFetchAhead = 1024;
+constexpr uint64_t kCacheLine = 64;
 
 }  // namespace
 
@@ -28,6 +31,7 @@ struct JournalWriter::Impl {
   uint64_t tail;  // as last seen: the consumer's line is only read when this says that there is no room
   uint32_t open_count = 0;
   uint64_t written_count = 0;
+  uint64_t fetched = 0;  // up to here lines have been asked for
   std::deque<std::string> backlog;  // whole records but for position and checksum, oldest first
   Encoded encoded;
 
@@ -50,6 +54,14 @@ struct JournalWriter::Impl {
   void write() {
     write_record(encoded, head, journal.seed(), journal.at(head));
     publish(encoded.record_size);
+    fetch_ahead();
+  }
+
+  // The ring is larger than the caches, so each line is cold when its turn comes: it is asked for a record before.
+  void fetch_ahead() {
+    for (fetched = std::max(fetched, head); fetched < head + kFetchAhead; fetched += kCacheLine) {
+      __builtin_prefetch(journal.at(fetched), 1);
+    }
   }
 
   // `kept_free`: room that this record must leave for others.
