@@ -263,11 +263,34 @@ std::string named_command(const CLI::App& app) {
   return path;
 }
 
+CLI::App& last_command(CLI::App& app) {
+  CLI::App* last = &app;
+  while (!last->get_subcommands().empty()) last = last->get_subcommands().front();
+  return *last;
+}
+
+// "unknown option '--wrokers'; did you mean '--workers'?". Empty if there is none that is unknown.
+std::string unknown_option(CLI::App& app) {
+  const CLI::App& command = last_command(app);
+  std::vector<std::string> known;
+  for (const CLI::Option* option : command.get_options()) {
+    for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
+  }
+  const std::vector<std::string_view> names(known.begin(), known.end());
+  for (const std::string& word : command.remaining()) {
+    if (!word.starts_with('-') || word == "-" || word == "--") continue;
+    const std::string name = word.substr(0, word.find('='));
+    const std::string_view nearest = gateway::nearest_of(name, names);
+    return fmt::format("unknown option '{}'{}", name,
+                       nearest.empty() ? "" : fmt::format("; did you mean '{}'?", nearest));
+  }
+  return {};
+}
+
 // What to say when the word behind the last known command is none: "unknown command 'lgo'; did you mean 'log'?". Empty
 // if something else is wrong.
 std::string unknown_command(CLI::App& app) {
-  CLI::App* last = &app;
-  while (!last->get_subcommands().empty()) last = last->get_subcommands().front();
+  const CLI::App* const last = &last_command(app);
   std::vector<std::string_view> known;
   for (const CLI::App* command : last->get_subcommands({})) known.push_back(command->get_name());
   const std::vector<std::string> rest = last->remaining();
@@ -302,6 +325,8 @@ Parsed parse_arguments(int argc, const char* const* argv) {
     const std::string command = (app.get_subcommands().empty() ? "" : " ") + named_command(app);
     if (const std::string unknown = unknown_command(app); !unknown.empty()) {
       fmt::print(stderr, "weir: {}\nweir{} --help says what there is.\n", unknown, command);
+    } else if (const std::string option = unknown_option(app); !option.empty()) {
+      fmt::print(stderr, "weir{0}: {1}\nweir{0} --help says what it takes.\n", command, option);
     } else {
       fmt::print(stderr, "weir{0}: {1}\nweir{0} --help says what it takes.\n", command, error.what());
     }

@@ -25,7 +25,12 @@ def test_help_fits_a_screen(name):
 
 
 @pytest.mark.parametrize("arguments, part", [
-    (["serve", "--max-bodi", "1"], "--max-bodi"),
+    (["serve", "--max-bodi", "1"], "weir serve: unknown option '--max-bodi'; did you mean '--max-body'?"),
+    (["serve", "--wrokers=3"], "weir serve: unknown option '--wrokers'; did you mean '--workers'?"),
+    (["serve", "--nothing-like-it"], "weir serve: unknown option '--nothing-like-it'\n"),
+    (["serve", "--batch-wait", "1ms", "--busy-poll", "50us"], "set one of them"),
+    (["mock", "--busy-poll", "fast"], "--busy-poll"),
+    (["--vesion"], "weir: unknown option '--vesion'; did you mean '--version'?"),
     (["serve", "--max-body", "lots"], "--max-body"),
     (["serve", "--workers", "-3"], "--workers"),
     (["serve", "--listen", "nowhere"], "--listen"),
