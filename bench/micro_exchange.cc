@@ -166,7 +166,7 @@ void measure(bench::Micro& micro, LogSink& log, const std::string& name, bench::
   if (!micro.wants(name)) return;
   micro.count_one();
   const size_t rounds_wanted = micro.smoke() ? 2 : 51;
-  const uint64_t per_round = traffic.clients * (micro.smoke() ? 2 : 16);
+  const uint64_t per_round = uint64_t{traffic.clients} * (micro.smoke() ? 2 : 16);
 
   const std::string path = fmt::format("/tmp/weir-micro-exchange-{}.journal", ::getpid());
   auto journal = record::Journal::create(path, kJournalSize, 0);

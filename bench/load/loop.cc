@@ -43,6 +43,7 @@ Loop::Loop(io::Engine& engine, const Scenario& scenario, const std::vector<Prepa
       tell_(std::move(tell)),
       connections_(scenario.connections) {
   std::vector<double> weights;
+  weights.reserve(requests.size());
   for (const PreparedRequest& request : requests) weights.push_back(request.kind->weight);
   weights_ = std::discrete_distribution<size_t>(weights.begin(), weights.end());
   if (scenario.open_loop) interval_ns_ = static_cast<uint64_t>(1e9 / scenario.rate);

@@ -127,6 +127,7 @@ Result<int> run(const Flags& flags) {
 
 }  // namespace
 
+// What is thrown here is for the runtime to tell. NOLINTNEXTLINE(bugprone-exception-escape)
 int main(int argc, char** argv) {
   CLI::App app("Asks as a scenario says, checks every answer, prints what it measured as JSON lines.", "weir-load");
   Flags flags;

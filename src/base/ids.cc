@@ -65,7 +65,9 @@ bool is_uuid(std::string_view text) {
   bool right = true;
   for (const size_t group : kGroups) {
     for (const char* const end = at + group; at != end; ++at) right &= kHexDigits[static_cast<unsigned char>(*at)];
-    right &= at == text.data() + text.size() || *at++ == '-';
+    if (at == text.data() + text.size()) break;
+    right &= *at == '-';
+    ++at;
   }
   return right;
 }

@@ -45,7 +45,7 @@ Result<std::string> demo_token(record::Store& store) {
     if (key.username != kUser || key.revoked_at != 0) continue;
     if (auto revoked = store.revoke_key(key.id, unix_us()); !revoked) return std::unexpected(revoked.error());
   }
-  const std::string token = make_gateway_token();
+  std::string token = make_gateway_token();
   if (token.empty()) return fail("the kernel gave no random bytes");
   if (auto key = add_gateway_key(store, std::string(kUser), "", 0, token); !key) return std::unexpected(key.error());
   return token;

@@ -19,7 +19,7 @@ int take_number(std::string_view& text, size_t digits) {
   for (const char byte : text.substr(0, digits)) {
     if (byte < '0' || byte > '9') return -1;
   }
-  std::from_chars(text.data(), text.data() + digits, number);
+  std::from_chars(text.begin(), text.begin() + digits, number);
   text.remove_prefix(digits);
   return number;
 }
@@ -78,7 +78,8 @@ bool parse_date(std::string_view text, int64_t& us) {
   std::tm normal = date;
   const int64_t day = timegm(&normal);
   if (normal.tm_mday != date.tm_mday) return false;  // the 31st of a month that has none
-  us = (day + clock.hour * 3600 + (clock.minute - clock.offset_minutes) * 60 + clock.second) * kUsPerSecond + clock.us;
+  const int64_t minutes = int64_t{clock.hour} * 60 + clock.minute - clock.offset_minutes;
+  us = (day + minutes * 60 + clock.second) * kUsPerSecond + clock.us;
   return true;
 }
 

@@ -65,6 +65,7 @@ std::string_view expect_header_line(std::string_view text) {
   return good ? "" : "one header line with {token} in its value, such as \"Authorization: Bearer {token}\"";
 }
 
+// A type and a member: neither can be in parentheses. NOLINTNEXTLINE(bugprone-macro-parentheses)
 #define WEIR_SLOT(type, field) [](type& config) -> Slot { return &config.field; }
 
 constexpr Option<Config> kConfigOptions[] = {
@@ -214,7 +215,7 @@ constexpr Option<Config> kConfigOptions[] = {
      .max = 4000000},
 #define WEIR_TIMEOUT(name, text)             \
   {.key = "timeouts." #name,                 \
-   .help = text,                             \
+   .help = (text),                           \
    .slot = WEIR_SLOT(Config, timeouts.name), \
    .unit = Unit::time,                       \
    .min = kTimeoutMin,                       \

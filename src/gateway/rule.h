@@ -83,14 +83,17 @@ bool pattern_matches(std::string_view pattern, std::string_view name);
 // Calls `use(key)` for every combination, reachable or not.
 template <class Use>
 void for_each_key(size_t provider_count, Use&& use) {
-  for (uint16_t provider = 0; provider < provider_count; ++provider) {
+  for (size_t provider = 0; provider < provider_count; ++provider) {
     for (const AuthMode mode : {AuthMode::centralized, AuthMode::byok}) {
       for (const RouteKind kind : {RouteKind::bridged, RouteKind::passthrough}) {
         for (const Api api : {Api::none, Api::messages, Api::chat_completions, Api::responses}) {
           for (const CredentialKind credential : {CredentialKind::none, CredentialKind::centralized,
                                                   CredentialKind::personal_api_key, CredentialKind::subscription}) {
-            use(ProgramKey{
-                .provider_index = provider, .mode = mode, .kind = kind, .api = api, .credential = credential});
+            use(ProgramKey{.provider_index = static_cast<uint16_t>(provider),
+                           .mode = mode,
+                           .kind = kind,
+                           .api = api,
+                           .credential = credential});
           }
         }
       }

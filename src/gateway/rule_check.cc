@@ -79,6 +79,7 @@ class Check {
   void check_conditions() {
     const RuleWhen& when = rule_.config.when;
     std::vector<std::string_view> providers;
+    providers.reserve(policy_.providers.size());
     for (const auto& provider : policy_.providers) providers.push_back(provider->name);
     check_word("provider", when.provider, providers);
     check_word("type", when.type, std::array<std::string_view, 3>{"anthropic", "openai", "copilot"});

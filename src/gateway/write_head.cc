@@ -113,12 +113,15 @@ bool append_value(const Context& context, const Piece& piece, ByteBuffer& out) {
     case Placeholder::body_size:
       return append_body_size(context, out);
     case Placeholder::answer_connection:
+      ASSERT(context.answer != nullptr);  // only the built-in rules of answers have these three
       return append_connection(*context.answer, out);
     case Placeholder::answer_coding:
+      ASSERT(context.answer != nullptr);
       if (context.answer->framing != AnswerFraming::chunked) return false;
       out.append("chunked");
       return true;
     case Placeholder::answer_interception_id:
+      ASSERT(context.answer != nullptr);
       out.append(context.answer->interception_id);
       return !context.answer->interception_id.empty();
   }

@@ -389,10 +389,10 @@ void Engine::receive_into(int socket, char* data, size_t size, Token token) {
 void Engine::send(int socket, std::span<const iovec> slices, Token token) {
   ASSERT(!slices.empty() && slices.size() <= kSlicesMax);
   // WAITALL: the kernel goes on by itself when the socket's buffer has room again; without it sends come back short.
-  constexpr unsigned kFlags = MSG_WAITALL | MSG_NOSIGNAL;
+  constexpr unsigned kSendFlags = MSG_WAITALL | MSG_NOSIGNAL;
   if (slices.size() == 1) {
     io_uring_sqe* sqe = impl_->operation(token);
-    io_uring_prep_send(sqe, socket, slices[0].iov_base, slices[0].iov_len, kFlags);
+    io_uring_prep_send(sqe, socket, slices[0].iov_base, slices[0].iov_len, kSendFlags);
     sqe->user_data = token.pack();
     return;
   }
@@ -404,7 +404,7 @@ void Engine::send(int socket, std::span<const iovec> slices, Token token) {
   message.header.msg_iov = message.slices.data();
   message.header.msg_iovlen = slices.size();
   io_uring_sqe* sqe = impl_->operation(token);
-  io_uring_prep_sendmsg(sqe, socket, &message.header, kFlags);
+  io_uring_prep_sendmsg(sqe, socket, &message.header, kSendFlags);
   sqe->user_data = token.pack();
 }
 

@@ -15,7 +15,6 @@ namespace weir::proxy {
 
 namespace {
 
-constexpr size_t kBatch = 256;              // completions run between two waits
 constexpr uint64_t kTickNs = kNsPerSecond;  // the wall clock's offset is taken anew, and a worker that waits wakes
 constexpr uint64_t kAcceptPauseNs = 100 * kNsPerMs;
 constexpr uint64_t kSparePauseNs = 20 * kNsPerMs;

@@ -151,10 +151,12 @@ void DeadFiles::put_away() {
       return need.done || (need.outside && need.slot && (*file->page)->position(*need.slot) == kConsumed);
     });
   };
-  const auto first = std::stable_partition(files_.begin(), files_.end(), [&](const auto& file) { return !done(file); });
-  if (first == files_.end()) return;
-  for (auto file = first; file != files_.end(); ++file) put_away(**file);
-  files_.erase(first, files_.end());
+  const size_t count = std::erase_if(files_, [&](const auto& file) {
+    if (!done(file)) return false;
+    put_away(*file);
+    return true;
+  });
+  if (count == 0) return;
   if (auto synced = directory_.sync(); !synced) log(LogLevel::warn, synced.error().message);
 }
 

@@ -138,7 +138,8 @@ std::string render_metrics(const MetricsView& view) {
   out.metric("weir_build_info", "gauge", "1, with the version that runs.");
   out.sample("weir_build_info", fmt::format("version=\"{}\"", escape_label(view.version)), 1);
   out.metric("weir_uptime_seconds", "gauge", "Since the start.");
-  out.sample("weir_uptime_seconds", {}, static_cast<double>(view.uptime_ns / kNsPerMs) / 1e3);
+  const uint64_t uptime_ms = view.uptime_ns / kNsPerMs;
+  out.sample("weir_uptime_seconds", {}, static_cast<double>(uptime_ms) / 1e3);
   out.metric("weir_workers", "gauge", "Worker threads.");
   out.sample("weir_workers", {}, view.workers.size());
   out.metric("weir_draining", "gauge", "1 once a stop was asked for.");

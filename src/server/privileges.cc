@@ -17,6 +17,8 @@
 #include <filesystem>
 #include <system_error>
 
+#include "base/assert.h"
+
 namespace weir::server {
 
 namespace {
@@ -89,11 +91,13 @@ Result<> give_folder(const std::string& path, const Account& account) {
   if (about.st_uid != account.uid) return wrong_owner(path, path, about.st_uid, account);
   DIR* folder = ::opendir(path.c_str());
   if (folder == nullptr) return fail("cannot read the folder {}: {}", path, std::strerror(errno));
+  const int descriptor = ::dirfd(folder);
+  ASSERT(descriptor >= 0);
   Result<> result;
   while (const dirent* entry = ::readdir(folder)) {  // NOLINT(concurrency-mt-unsafe): a stream of our own
     const std::string_view name = entry->d_name;
     if (name == "." || name == "..") continue;
-    if (::fstatat(::dirfd(folder), entry->d_name, &about, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    if (::fstatat(descriptor, entry->d_name, &about, AT_SYMLINK_NOFOLLOW) != 0) continue;
     if (about.st_uid == account.uid) continue;
     result = wrong_owner(path, fmt::format("{}/{}", path, name), about.st_uid, account);
     break;

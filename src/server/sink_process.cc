@@ -71,6 +71,7 @@ void SinkProcess::tend(uint64_t now_ns) {
 
 void SinkProcess::start(uint64_t now_ns) {
   std::vector<char*> arguments;
+  arguments.reserve(arguments_.size() + 1);
   for (std::string& argument : arguments_) arguments.push_back(argument.data());
   arguments.push_back(nullptr);
   std::vector<char*> environment;

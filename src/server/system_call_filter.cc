@@ -232,7 +232,7 @@ class Filter {
  private:
   // The low half; these machines are little-endian.
   static uint32_t place(unsigned argument) {
-    return static_cast<uint32_t>(offsetof(seccomp_data, args) + 8u * argument);
+    return static_cast<uint32_t>(offsetof(seccomp_data, args) + size_t{8} * argument);
   }
   void add(unsigned code, size_t k, uint8_t if_true = 0, uint8_t if_false = 0) {
     code_.push_back(
