@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 #include <string_view>
 
 namespace {
@@ -36,7 +37,7 @@ struct Place {
     function = part();
     text = part();
     after = part() == "after";
-    count = std::atol(rest.data());
+    count = std::atol(std::string(rest).c_str());
     if (count < 1) {
       std::fprintf(stderr, "KILL_AT: not FUNCTION:TEXT:before|after:COUNT\n");
       std::abort();

@@ -106,6 +106,7 @@ class TracedThread {
   // To the next trap, or over one instruction (or system call). False: the time is up, or the thread is gone.
   bool go_on(bool one_instruction) {
     for (;;) {
+      // ptrace takes a number as a pointer. NOLINTNEXTLINE(performance-no-int-to-ptr)
       if (ptrace(one_instruction ? PTRACE_SINGLESTEP : PTRACE_CONT, thread_, nullptr,
                  reinterpret_cast<void*>(static_cast<intptr_t>(signal_to_give_))) != 0)
         return false;

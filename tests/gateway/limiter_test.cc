@@ -111,6 +111,7 @@ TEST_CASE("limiter: threads together get no more than the burst") {
   std::atomic<uint32_t> through{0};
   {
     std::vector<std::jthread> threads;
+    threads.reserve(4);
     for (int i = 0; i < 4; i++) threads.emplace_back([&] { through += allowed(table, kKey, bucket, 1000, kNow); });
   }
   CHECK(through == 1000);
@@ -124,6 +125,7 @@ TEST_CASE("limiter: threads together never hold more than the limit, and all of 
   (void)table.enter(kKey, kMax, kNow);  // the entry is there: two first meetings at one instant may make two
   {
     std::vector<std::jthread> threads;
+    threads.reserve(4);
     for (int i = 0; i < 4; i++) {
       threads.emplace_back([&] {
         for (int round = 0; round < 20'000; round++) {
@@ -144,6 +146,7 @@ TEST_CASE("limiter: threads with many keys in a crowded table neither lose nor i
   LimitTable table(64);
   {
     std::vector<std::jthread> threads;
+    threads.reserve(4);
     for (uint64_t t = 0; t < 4; t++) {
       threads.emplace_back([&table, t] {
         std::vector<LimitTable::Hold> held;

@@ -18,6 +18,7 @@ TokenRow token_row(int number, int64_t expires_at_us = 0) {
 
 TEST_CASE("tokens: each of many is found by token and by key id, and no other") {
   std::vector<TokenRow> rows;
+  rows.reserve(500);
   for (int i = 0; i < 500; ++i) rows.push_back(token_row(i));
   const TokenTable table(rows);
   CHECK(table.size() == 500);

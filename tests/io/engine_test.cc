@@ -162,7 +162,7 @@ TEST_CASE("engine: a receive without buffers is held until a quarter is back, an
   Pair pair;
   fixture.engine->receive(pair.ends[0], {.op = 1});
   fixture.engine->wait({}, 0);
-  const std::string sent(16 * 6, 'x');
+  const std::string sent(size_t{16} * 6, 'x');
   write_all(pair.ends[1], sent);
   std::vector<Completion> held;
   bool starved = false;
@@ -195,7 +195,7 @@ TEST_CASE("engine: a receive without buffers is held until a quarter is back, an
 TEST_CASE("engine: a receive of one piece leaves the rest to the next") {
   Fixture fixture(4, 16);
   Pair pair;
-  write_all(pair.ends[1], std::string(16 * 3, 'x'));
+  write_all(pair.ends[1], std::string(size_t{16} * 3, 'x'));
   for (int i = 0; i < 3; i++) {
     fixture.engine->receive_once(pair.ends[0], {.op = 1});
     const auto completions = fixture.next();
