@@ -162,7 +162,9 @@ def test_what_compiles_as_it_goes_is_warmed_up_longer_unless_told_otherwise():
     told = load.Case("small", "small", seconds=1, warm_up=0).warmed(*systems.Portkey.warmed)
     assert (told.warm_up, told.seconds) == (0, 1)
     paced = load.Case("agent-turn", "agent-turn").warmed(*systems.Portkey.warmed)
-    assert (paced.warm_up, paced.seconds) == (3.2, 3)
+    own = load.Case("agent-turn", "agent-turn").values  # long enough
+    assert own["warm_up"] > systems.Portkey.warmed[0]
+    assert (paced.warm_up, paced.seconds) == (own["warm_up"], own["seconds"])
 
 
 def test_a_system_that_paced_streams_would_overload_gets_fewer():
