@@ -27,7 +27,7 @@ def read_options():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
                                      allow_abbrev=False)
     what = parser.add_argument_group("what is measured")
-    what.add_argument("--report", action="store_true", help="all of it, in about half an hour: --peers --check --growth --ablate "
+    what.add_argument("--report", action="store_true", help="all of it, in about 40 minutes: --peers --check --growth --ablate "
                       "--out")
     what.add_argument("--scenario", action="append", metavar="NAME", help="only this case of bench/cases.toml (or this scenario); "
                       "repeatable")
