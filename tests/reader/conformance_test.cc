@@ -1,5 +1,7 @@
 // Replays the bodies of the conformance cases through the readers alone, where those cases are there: they are not part
-// of this project, but may stand beside it. The readers must find what each case expects, in any split.
+// of this project, but may stand beside it. The readers must find what each case expects, in any split. As the
+// end-to-end test has it: what only the second record holds is left out, and so are the cases of
+// tests/conformance_not_due.txt.
 #include <doctest/doctest.h>
 #include <simdjson.h>
 
@@ -7,6 +9,7 @@
 #include <fstream>
 #include <iterator>
 #include <optional>
+#include <set>
 
 #include "reader/support.h"
 
@@ -16,13 +19,24 @@ namespace {
 namespace fs = std::filesystem;
 namespace dom = simdjson::dom;
 
-std::optional<fs::path> cases_folder() {
+// The first of the working folder and those above it that has this path.
+std::optional<fs::path> find_above(const fs::path& path) {
   fs::path at = fs::current_path();
   for (int up = 0; up < 4; ++up, at = at.parent_path()) {
-    fs::path cases = at / "shared" / "conformance" / "cases";
-    if (fs::is_directory(cases)) return cases;
+    if (fs::exists(at / path)) return at / path;
   }
   return std::nullopt;
+}
+
+std::set<std::string> not_due() {
+  const std::optional<fs::path> list = find_above("tests/conformance_not_due.txt");
+  REQUIRE(list);
+  std::set<std::string> names;
+  std::ifstream file(*list);
+  for (std::string line; std::getline(file, line);) {
+    if (!line.empty() && line.front() != '#') names.insert(line);
+  }
+  return names;
 }
 
 std::string file_text(const fs::path& path) {
@@ -61,12 +75,31 @@ std::string normal(std::string_view text) {
   return simdjson::minify(element);
 }
 
+// The names that `extra` had in the first record. A provider's other numbers may be there besides.
+constexpr std::array<std::string_view, 8> kExtraNames = {
+    "cache_write_5m", "cache_write_1h", "web_search_requests", "reasoning",
+    "input_audio",    "output_audio",   "accepted_prediction", "rejected_prediction"};
+
+// `extra` with those names alone, in their order.
+std::string first_record_extra(std::string_view json) {
+  dom::parser parser;
+  dom::object object;
+  if (parser.parse(json.data(), json.size()).get(object) != simdjson::SUCCESS) return "{}";
+  std::string out = "{";
+  for (const std::string_view name : kExtraNames) {
+    dom::element value;
+    if (object[name].get(value) != simdjson::SUCCESS) continue;
+    out += (out.size() > 1 ? "," : "") + std::string(name) + ":" + simdjson::minify(value);
+  }
+  return out + "}";
+}
+
 class ExpectedSink final : public FactSink {
  public:
   void on_usage(const Usage& usage) override {
     usages.push_back(std::string(usage.response_id) + " " + std::to_string(usage.input) + " " +
                      std::to_string(usage.output) + " " + std::to_string(usage.cache_read) + " " +
-                     std::to_string(usage.cache_write) + " " + normal(usage.extra));
+                     std::to_string(usage.cache_write) + " " + first_record_extra(usage.extra));
   }
   void on_tool(const Tool& tool) override {
     tools.push_back(std::string(tool.response_id) + " " + std::string(tool.tool_call_id) + " " +
@@ -103,8 +136,11 @@ std::vector<std::string> expected_rows(const dom::element& expect, const char* t
     if (name == "token_usages") {
       rows.push_back(column(row, "response_id") + " " + column(row, "input") + " " + column(row, "output") + " " +
                      column(row, "cache_read") + " " + column(row, "cache_write") + " " +
-                     std::string(simdjson::minify(row["extra"].value())));
+                     first_record_extra(simdjson::minify(row["extra"].value())));
     } else if (name == "tool_usages") {
+      // The kinds that the first record knows.
+      const std::string kind = column(row, "kind");
+      if (!kind.empty() && kind != "function" && kind != "custom") continue;
       rows.push_back(column(row, "response_id") + " " + column(row, "tool_call_id") + " " + column(row, "tool") + " " +
                      normal(column(row, "arguments")));
     } else if (name == "model_thoughts") {
@@ -236,17 +272,19 @@ void check_case(Case& one) {
 }  // namespace
 
 TEST_CASE("readers: the conformance cases are read as they expect") {
-  const std::optional<fs::path> folder = cases_folder();
+  const std::optional<fs::path> folder = find_above("shared/conformance/cases");
   if (!folder) {
     MESSAGE("skipped: no conformance cases beside the project");
     return;
   }
+  const std::set<std::string> later = not_due();
   int count = 0;
   for (const fs::directory_entry& entry : fs::directory_iterator(*folder)) {
     dom::parser parser;
     Case one;
     one.name = entry.path().filename().string();
     CAPTURE(one.name);
+    if (later.contains(one.name)) continue;
     REQUIRE(parser.parse(file_text(entry.path() / "case.json")).get(one.doc) == simdjson::SUCCESS);
     one.expect = one.doc["expect"].value();
     if (!has(one.expect, "interception")) continue;
