@@ -171,10 +171,11 @@ void Engine::receive_once(int socket, Token token) {
   to.receiving = to.once = true;
   instant().deliver(to);
 }
-void Engine::receive_into(int socket, char* data, size_t size, Token token) {
+void Engine::receive_into(int socket, const Loan& loan, Token token) {
+  const size_t size = loan.memory().size();
   Connection& to = instant().connection(socket);
   ASSERT(to.inbound.size() >= size);  // requests and answers come whole
-  std::memcpy(data, to.inbound.data(), size);
+  std::memcpy(loan.memory().data(), to.inbound.data(), size);
   to.inbound.remove_prefix(size);
   instant().finish(token, static_cast<int32_t>(size));
 }

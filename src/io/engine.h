@@ -19,6 +19,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -102,6 +103,48 @@ KernelFeatures probe_kernel();
 
 inline constexpr size_t kSlicesMax = 32;  // of one send
 
+// Who counts the references on the memory that loans are made of.
+class Lender {
+ public:
+  virtual void give_back(uint32_t block, const char* memory) = 0;
+  virtual bool is_held(uint32_t block) const = 0;  // by anybody
+
+ protected:
+  ~Lender() = default;
+};
+
+// A reference on a block, and the part of it that an operation writes to. The kernel writes when it likes until the
+// operation's last completion, whatever has become of the request by then: so the operation's owner keeps the loan that
+// long, and the block is nobody else's before. Only the lender makes one.
+class Loan {
+ public:
+  Loan() = default;
+  // Takes one reference of the caller's. `memory` lies in the block and must not move while the loan is out.
+  Loan(Lender& lender, uint32_t block, std::span<char> memory) : lender_(&lender), block_(block), memory_(memory) {}
+  Loan(Loan&& other) noexcept
+      : lender_(std::exchange(other.lender_, nullptr)), block_(other.block_), memory_(other.memory_) {}
+  Loan& operator=(Loan&& other) noexcept {
+    Loan old(std::move(*this));
+    lender_ = std::exchange(other.lender_, nullptr);
+    block_ = other.block_;
+    memory_ = other.memory_;
+    return *this;
+  }
+  ~Loan() {
+    if (lender_ != nullptr) lender_->give_back(block_, memory_.data());
+  }
+
+  bool is_out() const { return lender_ != nullptr; }
+  const Lender* lender() const { return lender_; }
+  uint32_t block() const { return block_; }
+  std::span<char> memory() const { return memory_; }
+
+ private:
+  Lender* lender_ = nullptr;
+  uint32_t block_ = 0;
+  std::span<char> memory_;
+};
+
 class Engine {
  public:
   static Result<std::unique_ptr<Engine>> create(const EngineOptions& options);
@@ -114,9 +157,11 @@ class Engine {
   void accept(int listener, Token token);
   void receive(int socket, Token token);
   void receive_once(int socket, Token token);  // one piece, and no more
-  void receive_into(int socket, char* data, size_t size,
-                    Token token);  // all of `size`, unless the stream ends or the socket is shut down before
-  // All of the slices, unless the socket fails. Borrows the bytes, not the array. At most kSlicesMax.
+  // All of the loan's memory, unless the stream ends, the socket is shut down or the operation is cancelled before; the
+  // result says how much came. The caller keeps the loan until the completion.
+  void receive_into(int socket, const Loan& loan, Token token);
+  // All of the slices, unless the socket fails. Borrows the bytes, not the array: their owner keeps a reference on each
+  // until the completion. At most kSlicesMax.
   void send(int socket, std::span<const iovec> slices, Token token);
   void connect(int socket, const Address& address, Token token);
   void read_event(int event_descriptor, uint64_t* value, Token token);  // an eventfd

@@ -380,9 +380,10 @@ void Engine::receive_once(int socket, Token token) {
   impl_->start_receive(socket, token, true);
 }
 
-void Engine::receive_into(int socket, char* data, size_t size, Token token) {
+void Engine::receive_into(int socket, const Loan& loan, Token token) {
+  ASSERT(loan.is_out());
   io_uring_sqe* sqe = impl_->operation(token);
-  io_uring_prep_recv(sqe, socket, data, size, MSG_WAITALL);
+  io_uring_prep_recv(sqe, socket, loan.memory().data(), loan.memory().size(), MSG_WAITALL);
   sqe->user_data = token.pack();
 }
 

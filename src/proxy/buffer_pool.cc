@@ -6,6 +6,12 @@
 
 namespace weir::proxy {
 
+namespace {
+
+constexpr char kReleasedByte = '\xDB';
+
+}  // namespace
+
 unsigned BufferPool::class_that_holds(size_t size) {
   const unsigned bits = static_cast<unsigned>(std::bit_width(std::max<size_t>(size, 1) - 1));
   return std::max(bits, kSmallest) - kSmallest;
@@ -18,6 +24,7 @@ BufferId BufferPool::acquire(size_t size) {
     id = free_[wanted].back();
     free_[wanted].pop_back();
     retained_ -= block(id).capacity();
+    if (watching_) unseal(block(id));
   } else if (!bare_.empty()) {
     id = bare_.back();
     bare_.pop_back();
@@ -31,6 +38,39 @@ BufferId BufferPool::acquire(size_t size) {
   made.bytes.reserve(size_t{1} << (wanted + kSmallest));
   in_use_++;
   return id;
+}
+
+void BufferPool::seal(ByteBuffer& bytes) {
+  std::memset(bytes.data(), kReleasedByte, bytes.capacity());
+  poison(bytes.data(), bytes.capacity());
+}
+
+void BufferPool::unseal(ByteBuffer& bytes) {
+  unpoison(bytes.data(), bytes.capacity());
+  ASSERT(is_sealed(bytes));
+}
+
+bool BufferPool::is_sealed(const ByteBuffer& bytes) {
+  return std::all_of(bytes.data(), bytes.data() + bytes.capacity(), [](char byte) { return byte == kReleasedByte; });
+}
+
+// REQUIRES: watch_released_blocks() before the first was released; no address sanitizer.
+bool BufferPool::released_blocks_untouched() const {
+  return std::ranges::all_of(free_, [this](const std::vector<BufferId>& ids) {
+    return std::ranges::all_of(ids, [this](BufferId id) { return is_sealed(blocks_[id - references_.size()].bytes); });
+  });
+}
+
+io::Loan BufferPool::lend(BufferId id, std::span<char> memory) {
+  retain(id);
+  return {*this, id, memory};
+}
+
+void BufferPool::give_back(uint32_t id, const char* memory) {
+  // A block that has grown meanwhile has left the kernel the memory that it was before.
+  const ByteBuffer& bytes = block(id);
+  ASSERT(memory >= bytes.data() && memory <= bytes.data() + bytes.capacity());
+  release(id);
 }
 
 void BufferPool::recycle(BufferId id) {
@@ -47,6 +87,7 @@ void BufferPool::recycle(BufferId id) {
   // The smallest blocks are those of heads, which bear tokens and keys; wiping 1 KB takes about 15 ns.
   if (bits == kSmallest) ::explicit_bzero(bytes.data(), bytes.size());
   bytes.clear();
+  if (watching_) seal(bytes);
   retained_ += capacity;
   free_[bits - kSmallest].push_back(id);
 }

@@ -4,15 +4,17 @@
 //
 // Invariants: (1) a receive buffer goes back to the engine when its last reference goes; (2) a warm request takes
 // blocks from the free lists and allocates nothing; (3) what the free lists keep is bounded by kRetainedMax; (4) none
-// of it is in a core dump.
+// of it is in a core dump; (5) a block that the kernel may write into has a reference for that (lend()).
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <span>
 #include <vector>
 
 #include "base/byte_buffer.h"
+#include "base/instrumented.h"
 #include "io/engine.h"
 
 namespace weir::proxy {
@@ -20,7 +22,7 @@ namespace weir::proxy {
 using BufferId = uint32_t;
 inline constexpr BufferId kNoBufferId = 0xFFFFFFFF;
 
-class BufferPool {
+class BufferPool final : public io::Lender {
  public:
   static constexpr size_t kRetainedMax = 64u << 20;
 
@@ -52,6 +54,16 @@ class BufferPool {
       recycle(id);
     }
   }
+  // For an operation that writes to `memory`, a part of the block: until the loan goes back the block keeps its memory
+  // and is not given to anybody else.
+  io::Loan lend(BufferId id, std::span<char> memory);
+  void give_back(uint32_t id, const char* memory) override;
+  bool is_held(uint32_t id) const override { return blocks_[id - references_.size()].references > 0; }
+  // From now on blocks that nobody holds are filled with a pattern, which must still be there when they are taken
+  // again: otherwise somebody has written into memory that is not his, be it the kernel. On from the beginning in
+  // builds with a sanitizer. The address sanitizer then also reports who else touches them.
+  void watch_released_blocks() { watching_ = true; }
+  bool released_blocks_untouched() const;
   uint32_t blocks_in_use() const { return in_use_; }
   size_t retained_bytes() const { return retained_; }
 
@@ -68,6 +80,9 @@ class BufferPool {
   }
   static unsigned class_that_holds(size_t size);
   void recycle(BufferId id);
+  static void seal(ByteBuffer& bytes);
+  static void unseal(ByteBuffer& bytes);
+  static bool is_sealed(const ByteBuffer& bytes);
 
   io::Engine& engine_;
   std::vector<uint32_t> references_;  // of receive buffers
@@ -76,6 +91,7 @@ class BufferPool {
   std::vector<BufferId> bare_;  // blocks without memory
   size_t retained_ = 0;
   uint32_t in_use_ = 0;
+  bool watching_ = kInstrumented;
 };
 
 }  // namespace weir::proxy

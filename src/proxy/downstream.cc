@@ -95,8 +95,7 @@ void Downstream::on_completion(const io::Completion& completion) {
       }
       break;
     case StreamOp::sized_receive:
-      stream_.on_done(op, completion);
-      if (state_ == State::exchange) exchange_->on_sized_receive(completion);
+      on_sized_receive(completion);
       break;
     case StreamOp::connect:
       break;
@@ -290,6 +289,26 @@ size_t Downstream::consume_discarded(std::string_view input) {
   discard_remaining_ -= taken;
   if (discard_remaining_ == 0) next_request();
   return taken;
+}
+
+// Of the exchange's body; or of one that was refused while the receive was in flight.
+void Downstream::on_sized_receive(const io::Completion& completion) {
+  stream_.on_done(StreamOp::sized_receive, completion);
+  if (stream_.terminating()) return;
+  if (state_ == State::exchange && exchange_->receives_directly()) {
+    exchange_->on_sized_receive(completion);
+    return;
+  }
+  // Its end or its failure shows at the next receive.
+  const auto received = static_cast<uint64_t>(std::max(completion.result, 0));
+  discard_remaining_ -= std::min(received, discard_remaining_);
+  if (state_ == State::discarding && discard_remaining_ == 0) next_request();
+  regulate_receive();
+}
+
+void Downstream::stop_receiving_body() {
+  awaiting_receive_idle_ = false;
+  stream_.stop_sized_receive();
 }
 
 void Downstream::discard_rest(wire::BodyFraming framing, uint64_t remaining) {

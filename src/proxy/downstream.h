@@ -81,9 +81,12 @@ class Downstream : public Slot {
   uint64_t address_key();  // 0: not limited
   void set_deadline(uint64_t deadline_ns);
   void clear_deadline();
-  // The exchange takes the body's bytes by one sized receive from here on: once receiving is idle, on_ready_for_body()
-  // is called.
+  // The exchange takes the body's bytes by sized receives from here on: once receiving is idle, it hears
+  // on_receive_idle().
   void wait_for_receive_idle();
+  // It takes no more of them: what still comes is thrown away, up to the end of the body where discard_rest() was asked
+  // for that.
+  void stop_receiving_body();
   void close_if_idle();  // drain
   // Receiving pauses or goes on, by what waits.
   void regulate_receive();
@@ -95,6 +98,7 @@ class Downstream : public Slot {
   void take(std::string_view input);
   size_t consume(std::string_view input);
   size_t consume_head(std::string_view input);
+  void on_sized_receive(const io::Completion& completion);
   size_t consume_discarded(std::string_view input);
   void refuse(gateway::Refusal refusal, std::string_view detail);
   void on_sent();

@@ -339,11 +339,11 @@ void Exchange::on_receive_idle() {
 void Exchange::receive_more_directly() {
   ByteBuffer& body = worker_->buffers().block(body_);
   const auto part = static_cast<size_t>(std::min(body_remaining_, kDirectBodyPart));
-  downstream_->stream().receive_sized(body.make_room(part), part);
+  char* const room = body.make_room(part);
+  downstream_->stream().receive_sized(worker_->buffers().lend(body_, {room, part}));
 }
 
 void Exchange::on_sized_receive(const io::Completion& completion) {
-  if (state_ != State::body) return;
   if (completion.code != io::Code::ok || completion.result <= 0) {
     downstream_->client_gone(completion.code == io::Code::ok ? io::Code::ended : completion.code);
     return;
@@ -531,6 +531,7 @@ void Exchange::on_upstream_failed(UpstreamFault fault, std::string_view why) {
 void Exchange::refuse(gateway::Refusal refusal, std::string_view detail, std::string_view allow) {
   ASSERT(state_ != State::relaying && state_ != State::finishing && state_ != State::over);
   if (state_ == State::authorizing) worker_->authorizer().forget(*this);
+  if (std::exchange(awaiting_direct_, false)) downstream_->stop_receiving_body();
   if (refusal == gateway::Refusal::route_not_supported || refusal == gateway::Refusal::method_not_allowed) {
     detail = route_text_.view();
   }

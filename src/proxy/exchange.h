@@ -106,7 +106,7 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
 
   State state() const { return state_; }
   // The rest of the body comes by sized receives, not through on_request_bytes().
-  bool receives_directly() const { return awaiting_direct_; }
+  bool receives_directly() const { return state_ == State::body && awaiting_direct_; }
   bool answer_complete() const { return state_ == State::finishing; }
   // Everything that the slot holds is given back.
   void reset();

@@ -51,7 +51,7 @@ bool Stream::start_handshake() {
 // --- receiving ---
 
 void Stream::arm_receive() {
-  if (receive_in_flight_ || sized_in_flight_ || terminating_) return;
+  if (receive_in_flight_ || sized_loan_.is_out() || terminating_) return;
   receive_in_flight_ = true;
   receive_cancelling_ = false;
   receive_is_piecewise_ = piecewise_;
@@ -75,11 +75,18 @@ void Stream::pause_receive() {
   }
 }
 
-void Stream::receive_sized(char* data, size_t size) {
-  ASSERT(!tls_ && !receive_in_flight_ && !sized_in_flight_);
+void Stream::receive_sized(io::Loan loan) {
+  ASSERT(!tls_ && receive_idle());
   if (terminating_) return;
-  sized_in_flight_ = true;
-  context_->engine.receive_into(descriptor_, data, size, token(StreamOp::sized_receive));
+  sized_loan_ = std::move(loan);
+  sized_cancelling_ = false;
+  context_->engine.receive_into(descriptor_, sized_loan_, token(StreamOp::sized_receive));
+}
+
+void Stream::stop_sized_receive() {
+  if (!sized_loan_.is_out() || sized_cancelling_ || terminating_) return;
+  sized_cancelling_ = true;
+  context_->engine.cancel(token(StreamOp::sized_receive));
 }
 
 Stream::Received Stream::on_receive(const io::Completion& completion) {
@@ -158,7 +165,7 @@ Stream::Received Stream::decrypt(Piece cipher) {
 void Stream::on_done(StreamOp op, const io::Completion& completion) {
   if (op == StreamOp::connect) connect_in_flight_ = false;
   if (op == StreamOp::sized_receive) {
-    sized_in_flight_ = false;
+    sized_loan_ = io::Loan();  // the kernel has done with it
     if (completion.result > 0) context_->received[side()]->add(static_cast<uint64_t>(completion.result));
     if (receive_wanted_) arm_receive();
   }
@@ -364,12 +371,12 @@ void Stream::terminate() {
   terminating_ = true;
   receive_wanted_ = false;
   if (connect_in_flight_) context_->engine.cancel(token(StreamOp::connect));
-  if (receive_in_flight_ || sized_in_flight_ || send_in_flight_) context_->engine.shutdown(descriptor_);
+  if (receive_in_flight_ || sized_loan_.is_out() || send_in_flight_) context_->engine.shutdown(descriptor_);
 }
 
 bool Stream::try_close() {
   ASSERT(terminating_);
-  if (receive_in_flight_ || sized_in_flight_ || send_in_flight_ || connect_in_flight_) return false;
+  if (receive_in_flight_ || sized_loan_.is_out() || send_in_flight_ || connect_in_flight_) return false;
   if (descriptor_ >= 0) context_->engine.close(descriptor_);
   descriptor_ = -1;
   queue_.clear(context_->segments, context_->buffers);

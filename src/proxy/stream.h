@@ -3,8 +3,8 @@
 // and Upstream; owned by one worker.
 //
 // Invariants: (1) at most one send and one receive (multishot, or one sized receive) are in flight; (2) bytes in flight
-// stay where they are until the send's completion; (3) the descriptor is closed only when nothing is in flight; (4)
-// everything queued is released at the end.
+// stay where they are until the send's completion, and what a sized receive writes to is held until its own; (3) the
+// descriptor is closed only when nothing is in flight; (4) everything queued is released at the end.
 #pragma once
 
 #include <array>
@@ -69,10 +69,12 @@ class Stream {
   // only.
   void receive_piecewise(bool piecewise) { piecewise_ = piecewise && !tls_; }
   bool receive_wanted() const { return receive_wanted_; }
-  // Multishot receiving stops; when it has (receive_idle()), `size` bytes are received to `data` by one operation.
-  // Plaintext only.
-  void receive_sized(char* data, size_t size);
-  bool receive_idle() const { return !receive_in_flight_; }
+  // The loan's memory is filled by one operation; the loan goes back with its completion, or at once where the stream
+  // is ending. Plaintext only. REQUIRES: receive_idle().
+  void receive_sized(io::Loan loan);
+  // Ends a sized receive that is in flight. Its completion follows, and may still bring bytes.
+  void stop_sized_receive();
+  bool receive_idle() const { return !receive_in_flight_ && !sized_loan_.is_out(); }
 
   enum class Event : uint8_t { nothing, data, ended, failed };
   struct Received {
@@ -134,6 +136,7 @@ class Stream {
   uint64_t wire_offset_ = 0;
   uint64_t wire_bytes_ = 0;      // what is left of it
   BufferId tail_ = kNoBufferId;  // the block that small pieces are copied behind each other into
+  io::Loan sized_loan_;          // of the sized receive in flight
   uint64_t sent_bytes_in_flight_ = 0;
   uint64_t sent_bytes_ = 0;  // of sends that are done
   uint64_t send_started_ns_ = 0;
@@ -142,7 +145,7 @@ class Stream {
   bool receive_wanted_ = false;
   bool piecewise_ = false;
   bool receive_is_piecewise_ = false;  // the one in flight
-  bool sized_in_flight_ = false;
+  bool sized_cancelling_ = false;
   bool connect_in_flight_ = false;
   bool send_in_flight_ = false;
   bool send_failed_ = false;

@@ -124,6 +124,34 @@ TEST_CASE("buffer pool: a released block of the same class is used again") {
   fixture.buffers->release(second);
 }
 
+TEST_CASE("buffer pool: a block that is lent is nobody else's until the loan goes back") {
+  PoolFixture fixture;
+  BufferPool& buffers = *fixture.buffers;
+  const BufferId id = buffers.acquire(5000);
+  io::Loan loan = buffers.lend(id, {buffers.block(id).make_room(4000), 4000});
+  const char* memory = buffers.block(id).data();
+  buffers.release(id);
+  CHECK(buffers.blocks_in_use() == 1);
+  const BufferId other = buffers.acquire(5000);
+  CHECK(buffers.block(other).data() != memory);
+  loan = io::Loan();
+  CHECK(buffers.blocks_in_use() == 1);
+  buffers.release(other);
+}
+
+TEST_CASE("buffer pool: a write into a released block is noticed") {
+  if (kInstrumented) return;  // the address sanitizer reports it where it happens
+  PoolFixture fixture;
+  BufferPool& buffers = *fixture.buffers;
+  buffers.watch_released_blocks();
+  const BufferId id = buffers.acquire(5000);
+  char* memory = buffers.block(id).data();
+  buffers.release(id);
+  CHECK(buffers.released_blocks_untouched());
+  memory[17] = 'x';
+  CHECK_FALSE(buffers.released_blocks_untouched());
+}
+
 TEST_CASE("buffer pool: a block that has grown serves its new class, never a larger one") {
   PoolFixture fixture;
   const BufferId id = fixture.buffers->acquire(100);

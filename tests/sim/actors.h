@@ -42,11 +42,12 @@ struct ClientScript {
   size_t read_chunk = 0;
   uint64_t read_pause_ns = 0;
   uint64_t hold_ns = 0;  // it does not read for so long from its first answer on
-  enum class Leave : uint8_t { stays, resets, closes, half_closes, falls_silent };
+  // sends_late: it stops inside its request until that is refused, and then sends the rest as if it had not heard.
+  enum class Leave : uint8_t { stays, resets, closes, half_closes, falls_silent, sends_late };
   Leave leave = Leave::stays;
   size_t leave_plan = 0;        // while this one is under way
   uint64_t leave_after_ns = 0;  // so long after it began to write
-  size_t leave_write = 0;       // falls_silent: so many bytes of the request are written
+  size_t leave_write = 0;       // falls_silent, sends_late: so many bytes of the request are written
   bool waits_for_end = false;   // it stays until weir closes the idle connection
 };
 
@@ -97,6 +98,7 @@ class Client : public Actor {
   std::string body_;
   bool answer_closes_ = false;
   std::string rest_of_request_;  // after 100
+  std::string late_;             // sends_late: after the refusal
   bool left_ = false;
   bool half_closed_ = false;
   bool silent_ = false;

@@ -15,8 +15,16 @@ BREAKS = {
     "reuse": ("exchange_answer.cc", "  if (buffer != kNoBufferId) worker_->buffers().retain(buffer);\n  client.queue({payload, buffer});",
               "  static_cast<void>(buffer);\n  client.queue({payload, kNoBufferId});"),
     # A descriptor that is closed while a send is in flight.
-    "close": ("stream.cc", "if (receive_in_flight_ || sized_in_flight_ || send_in_flight_ || connect_in_flight_) return false;",
-              "if (receive_in_flight_ || sized_in_flight_ || connect_in_flight_) return false;"),
+    "close": ("stream.cc", "if (receive_in_flight_ || sized_loan_.is_out() || send_in_flight_ || connect_in_flight_) return false;",
+              "if (receive_in_flight_ || sized_loan_.is_out() || connect_in_flight_) return false;"),
+    # A block that is given back while the kernel still writes a client's body into it.
+    "loan": ("buffer_pool.cc", "  retain(id);\n  return {*this, id, memory};\n}\n\n"
+             "void BufferPool::give_back(uint32_t id, const char* memory) {\n"
+             "  // A block that has grown meanwhile has left the kernel the memory that it was before.\n"
+             "  const ByteBuffer& bytes = block(id);\n"
+             "  ASSERT(memory >= bytes.data() && memory <= bytes.data() + bytes.capacity());\n"
+             "  release(id);\n",
+             "  return {*this, id, memory};\n}\n\nvoid BufferPool::give_back(uint32_t, const char*) {\n"),
     # A request that is sent again although its answer had begun.
     "again": ("exchange_answer.cc", "if (!answer_byte_seen_ && upstream", "if (upstream"),
     # A provider's connection that reads no more once its client was slow.

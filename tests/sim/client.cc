@@ -94,7 +94,7 @@ void Client::write_next() {
     trace("client {}: pipelines {} {}", script_.number, plan.marker, plan.what);
     all += plan.wire;
   }
-  if (script_.leave != ClientScript::Leave::stays) {
+  if (script_.leave != ClientScript::Leave::stays && script_.leave != ClientScript::Leave::sends_late) {
     world_.kernel().after(script_.leave_after_ns, [this] { leave(); });
   }
   send(std::move(all));
@@ -109,6 +109,12 @@ void Client::write_plan(Plan& plan) {
     if (script_.leave == ClientScript::Leave::falls_silent) {
       plan.excused = silent_ = true;
       send(plan.wire.substr(0, std::min(script_.leave_write, plan.wire.size())));
+      return;
+    }
+    if (script_.leave == ClientScript::Leave::sends_late) {
+      plan.excused = true;
+      send(plan.wire.substr(0, script_.leave_write));
+      late_ = plan.wire.substr(script_.leave_write);
       return;
     }
     world_.kernel().after(script_.leave_after_ns, [this] { leave(); });
@@ -291,11 +297,17 @@ void Client::answered() {
     script_.plans[current_ + 1]->excused = true;
   current_++;
   progress_++;
+  const bool late = !late_.empty();
+  if (late) {
+    trace("client {}: sends the other {} bytes of {} although it was answered", script_.number, late_.size(),
+          plan.marker);
+    send(std::exchange(late_, {}));
+  }
   if (answer_closes_) {
     // What was sent behind it is not answered.
     for (size_t i = current_; i < next_; i++) script_.plans[i]->excused = true;
     current_ = next_;
-    if (!script_.waits_for_end) {
+    if (!script_.waits_for_end && !late) {
       Link* link = std::exchange(link_, nullptr);
       link->close();
       over();
@@ -383,6 +395,7 @@ void Client::on_end(bool reset) {
 void Client::over() {
   connection_++;
   rest_of_request_.clear();
+  late_.clear();
   if (!left_ && !half_closed_ && !silent_ && current_ < script_.plans.size()) {
     world_.kernel().after(world_.random().skewed(50 * kNsPerMs), [this] { connect(); });
     return;

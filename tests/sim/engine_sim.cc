@@ -43,10 +43,13 @@ void Engine::receive(int socket, Token token) {
 void Engine::receive_once(int socket, Token token) {
   kernel().receive(socket, token, true);
 }
-void Engine::receive_into(int socket, char* data, size_t size, Token token) {
+void Engine::receive_into(int socket, const Loan& loan, Token token) {
+  sim::require(loan.is_out(), "a receive into memory that nobody holds");
   sim::Operation made = operation(sim::OpKind::sized_receive, socket, token);
-  made.data = data;
-  made.size = size;
+  made.data = loan.memory().data();
+  made.size = loan.memory().size();
+  made.lender = loan.lender();
+  made.block = loan.block();
   kernel().start(std::move(made));
 }
 void Engine::send(int socket, std::span<const iovec> slices, Token token) {

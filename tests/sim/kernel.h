@@ -6,9 +6,9 @@
 // completions of different operations come in any order, those of one operation in its own; a cancelled operation may
 // still complete as if it had not been; a send that fails half-way says how far it came.
 //
-// Checked here, after each step: an operation's memory does not change while it is borrowed, one token has one
-// operation, a descriptor is not used after close() nor closed with operations in flight, a receive buffer is given
-// back once, by its holder.
+// Checked here, after each step: an operation's memory does not change while it is borrowed, and what is written to is
+// held by somebody until the operation's end; one token has one operation, a descriptor is not used after close() nor
+// closed with operations in flight, a receive buffer is given back once, by its holder.
 #pragma once
 
 #include <deque>
@@ -68,6 +68,8 @@ struct Operation {
   std::vector<iovec> borrowed;  // send
   std::string bytes;            // send: as they were when it was started
   char* data = nullptr;         // sized receive
+  const io::Lender* lender = nullptr;
+  uint32_t block = 0;  // of the lender's
   size_t size = 0;
   size_t done = 0;
   uint64_t* value = nullptr;  // read_event

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/instrumented.h"
 #include "record/codec.h"
 
 namespace weir::proxy {
@@ -15,6 +16,10 @@ struct WorkerProbe {
   static uint32_t exchanges(const Worker& worker) { return worker.exchanges_.used_count(); }
   static uint32_t callouts(const Worker& worker) { return worker.callouts_.used_count(); }
   static uint32_t blocks(const Worker& worker) { return worker.buffers_->blocks_in_use(); }
+  static void watch_released_blocks(Worker& worker) { worker.buffers_->watch_released_blocks(); }
+  static bool released_blocks_untouched(const Worker& worker) {
+    return kInstrumented || worker.buffers_->released_blocks_untouched();
+  }
   static uint64_t event_memory(const Worker& worker) { return worker.event_memory_.held(); }
   static size_t snapshots(const Worker& worker) { return worker.snapshots_.size(); }
   static std::string_view first_key(const Worker& worker) { return worker.snapshot().policy->providers[0]->key.view(); }
@@ -124,6 +129,7 @@ void Simulation::client_finished() {
 void Simulation::on_turn() {
   read_journal();
   if (!running_) return;
+  WorkerProbe::watch_released_blocks(*worker_);
   check_slots();
   while (WorkerProbe::first_key(*worker_) != operator_key(0, known_key_version_)) known_key_version_++;
   require(kernel_.now_ns() - Kernel::kStartNs < kEndNs,
@@ -136,6 +142,8 @@ void Simulation::check_slots() {
   kernel_.for_each_operation([this](const Operation& operation) {
     require(WorkerProbe::owns(*worker_, operation.token), "operation {} of slot {} outlives it", operation.token.op,
             operation.token.index);
+    require(operation.lender == nullptr || operation.finished || operation.lender->is_held(operation.block),
+            "operation {} of slot {} writes into a block that nobody holds", operation.token.op, operation.token.index);
   });
   require(worker_->counters().stale_completions.value() == 0, "a completion came for a slot's earlier user");
 }
@@ -218,6 +226,7 @@ void Simulation::check_idle(const char* when) {
   require(WorkerProbe::upstreams(*worker_) == 0, "{} upstream connections are left {}",
           WorkerProbe::upstreams(*worker_), when);
   require(WorkerProbe::blocks(*worker_) == 0, "{} blocks are in use {}", WorkerProbe::blocks(*worker_), when);
+  require(WorkerProbe::released_blocks_untouched(*worker_), "a block was written to that nobody held, seen {}", when);
   require(WorkerProbe::event_memory(*worker_) == 0, "{} bytes of events are held {}",
           WorkerProbe::event_memory(*worker_), when);
   require(WorkerProbe::snapshots(*worker_) == 1, "{} snapshots are held {}", WorkerProbe::snapshots(*worker_), when);

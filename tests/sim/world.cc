@@ -1,6 +1,7 @@
 // What a seed's world is made of: shape, weather, people, the configuration, the worker, clients and their scripts.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <utility>
 
@@ -231,7 +232,7 @@ ClientScript Simulation::draw_client(uint32_t number) {
   script.waits_for_end = random_.percent(20);
   if (shape_.clients_leave && random_.percent(50)) {
     using Leave = ClientScript::Leave;
-    script.leave = static_cast<Leave>(random_.between(1, 4));
+    script.leave = static_cast<Leave>(random_.between(1, 5));
     script.leave_after_ns = random_.skewed(300 * kNsPerMs);
     script.leave_write = static_cast<size_t>(random_.skewed(1000));
     if (random_.percent(15)) script.hold_ns = 30 * kNsPerSecond;
@@ -258,6 +259,14 @@ void Simulation::make_clients() {
       script.plans.push_back(&plan);
     }
     script.leave_plan = random_.below(requests);
+    const bool silent = script.leave == ClientScript::Leave::falls_silent && random_.percent(50);
+    if (silent || script.leave == ClientScript::Leave::sends_late) {
+      // Of its requests the largest: the rest of a large body is received by operations of its own.
+      const auto largest =
+          std::ranges::max_element(script.plans, {}, [](const Plan* plan) { return plan->wire.size(); });
+      script.leave_plan = static_cast<size_t>(largest - script.plans.begin());
+      script.leave_write = random_.size((*largest)->head_size, (*largest)->wire.size()) - 1;
+    }
     clients_.push_back(std::make_unique<Client>(*this, std::move(script), listener_));
   }
   for (const auto& client : clients_) client->begin();
