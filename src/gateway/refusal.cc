@@ -1,5 +1,6 @@
 #include "gateway/refusal.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <utility>
@@ -12,7 +13,8 @@ namespace weir::gateway {
 namespace {
 
 constexpr RefusalRow kRows[] = {
-#define WEIR_REFUSAL_ROW(symbol, status, text, fault) {#symbol, status, text, Fault::fault},
+#define WEIR_REFUSAL_ROW(symbol, status, text, fault, retry, ending) \
+  {#symbol, status, text, Fault::fault, Retry::retry, Ending::ending},
     WEIR_REFUSALS(WEIR_REFUSAL_ROW)
 #undef WEIR_REFUSAL_ROW
 };
@@ -54,6 +56,21 @@ void append_header(std::string_view name, std::string_view value, ByteBuffer& ou
   out.append(": ");
   for (const char byte : value) out.append(static_cast<unsigned char>(byte) < 0x20 || byte == 0x7F ? '?' : byte);
   out.append("\r\n");
+}
+
+void append_retry(Retry retry, uint32_t after_s, ByteBuffer& out) {
+  switch (retry) {
+    case Retry::never:
+      out.append("x-should-retry: false\r\n");
+      return;
+    case Retry::open:
+      return;
+    case Retry::after:
+      out.append("Retry-After: ");
+      append_number(std::max(after_s, 1u), out);
+      out.append("\r\n");
+      return;
+  }
 }
 
 void append_message(const RefusalRow& refusal, std::string_view detail, ByteBuffer& out) {
@@ -172,11 +189,7 @@ void write_refusal(const RefusalAnswer& answer, ByteBuffer& out) {
   append_number(body.size(), out);
   out.append("\r\n");
   if (!answer.allow.empty()) append_header("Allow", answer.allow, out);
-  if (answer.retry_after_s != 0) {
-    out.append("Retry-After: ");
-    append_number(answer.retry_after_s, out);
-    out.append("\r\n");
-  }
+  append_retry(refusal.retry, answer.retry_after_s, out);
   if (!answer.interception_id.empty()) append_header("X-Weir-Interception-Id", answer.interception_id, out);
   if (answer.close) out.append("Connection: close\r\n");
   out.append("\r\n");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "gateway/refusal.h"
 #include "io/address.h"
@@ -268,6 +269,7 @@ void Downstream::refuse(gateway::Refusal refusal, std::string_view detail) {
   BufferPool& buffers = worker_->buffers();
   const BufferId id = buffers.acquire(1024);
   ByteBuffer& answer = buffers.block(id);
+  ASSERT(gateway::row(refusal).ending == gateway::Ending::close);  // it lingers, whatever came
   gateway::RefusalAnswer said;
   said.refusal = refusal;
   said.detail = detail;

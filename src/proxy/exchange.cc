@@ -535,15 +535,10 @@ void Exchange::refuse(gateway::Refusal refusal, std::string_view detail, std::st
   if (refusal == gateway::Refusal::route_not_supported || refusal == gateway::Refusal::method_not_allowed) {
     detail = route_text_.view();
   }
-  const bool close = !keep_alive_ || worker_->draining() || refusal == gateway::Refusal::shutting_down ||
-                     refusal == gateway::Refusal::body_too_large || refusal == gateway::Refusal::malformed_target ||
-                     refusal == gateway::Refusal::request_timeout || refusal == gateway::Refusal::address_connections ||
+  const bool close = !keep_alive_ || worker_->draining() || gateway::row(refusal).ending == gateway::Ending::close ||
                      (expect_continue_ && !body_received_) || downstream_->must_close();
   if (!body_received_ && !close) downstream_->discard_rest(request_framing_, body_remaining_);
   downstream_->answer_queued(close);
-  const bool saturated = refusal == gateway::Refusal::journal_full || refusal == gateway::Refusal::overloaded ||
-                         refusal == gateway::Refusal::address_connections ||
-                         refusal == gateway::Refusal::initiator_exchanges;
   const gateway::RefusalAnswer answer{
       .refusal = refusal,
       .shape = shape_,
@@ -551,7 +546,7 @@ void Exchange::refuse(gateway::Refusal refusal, std::string_view detail, std::st
       .request_id = request_id_.empty() ? std::string_view(id_text_.data(), id_text_.size()) : request_id_.view(),
       .interception_id = begun_ ? std::string_view(id_text_.data(), id_text_.size()) : std::string_view(),
       .allow = allow,
-      .retry_after_s = saturated ? 1u : retry_after_s_,
+      .retry_after_s = retry_after_s_,
       .head_request = method_ == wire::Method::head,
       .close = downstream_->must_close()};
   BufferPool& buffers = worker_->buffers();

@@ -68,33 +68,38 @@ constexpr TypeCase kTypes[] = {
 struct StatusCase {
   Refusal refusal;
   uint16_t status;
+  std::string_view retry;  // "never", "after", or nothing said
 };
 constexpr StatusCase kStatuses[] = {
-    {Refusal::no_authentication_key, 400},
-    {Refusal::conflicting_governance, 400},
-    {Refusal::malformed_http, 400},
-    {Refusal::malformed_target, 400},
-    {Refusal::empty_body, 400},
-    {Refusal::invalid_json, 400},
-    {Refusal::body_not_an_object, 400},
-    {Refusal::credential_missing, 401},
-    {Refusal::unauthorized, 403},
-    {Refusal::byok_disabled, 403},
-    {Refusal::route_not_supported, 404},
-    {Refusal::method_not_allowed, 405},
-    {Refusal::request_timeout, 408},
-    {Refusal::body_too_large, 413},
-    {Refusal::head_too_large, 431},
-    {Refusal::no_operator_key, 502},
-    {Refusal::upstream_unreachable, 502},
-    {Refusal::upstream_bad_answer, 502},
-    {Refusal::upstream_no_answer, 502},
-    {Refusal::authorizer_unreachable, 503},
-    {Refusal::journal_full, 503},
-    {Refusal::shutting_down, 503},
-    {Refusal::overloaded, 503},
-    {Refusal::upstream_timeout, 504},
-    {Refusal::version_not_supported, 505},
+    {Refusal::no_authentication_key, 400, "never"},
+    {Refusal::conflicting_governance, 400, "never"},
+    {Refusal::malformed_http, 400, "never"},
+    {Refusal::malformed_target, 400, "never"},
+    {Refusal::empty_body, 400, "never"},
+    {Refusal::invalid_json, 400, "never"},
+    {Refusal::body_not_an_object, 400, "never"},
+    {Refusal::credential_missing, 401, "never"},
+    {Refusal::unauthorized, 403, "never"},
+    {Refusal::byok_disabled, 403, "never"},
+    {Refusal::route_not_supported, 404, "never"},
+    {Refusal::method_not_allowed, 405, "never"},
+    {Refusal::request_timeout, 408, ""},
+    {Refusal::body_too_large, 413, "never"},
+    {Refusal::address_connections, 429, "after"},
+    {Refusal::address_rate, 429, "after"},
+    {Refusal::initiator_rate, 429, "after"},
+    {Refusal::initiator_exchanges, 429, "after"},
+    {Refusal::head_too_large, 431, "never"},
+    {Refusal::no_operator_key, 502, "never"},
+    {Refusal::upstream_unreachable, 502, ""},
+    {Refusal::upstream_bad_answer, 502, ""},
+    {Refusal::upstream_no_answer, 502, ""},
+    {Refusal::authorizer_unreachable, 503, "after"},
+    {Refusal::journal_full, 503, "after"},
+    {Refusal::shutting_down, 503, "after"},
+    {Refusal::overloaded, 503, "after"},
+    {Refusal::upstream_timeout, 504, ""},
+    {Refusal::version_not_supported, 505, "never"},
 };
 
 }  // namespace
@@ -108,7 +113,7 @@ TEST_CASE("refusals: each status has the provider's own word") {
 }
 
 TEST_CASE("refusals: every one is a whole answer in either shape") {
-  for (const auto& [refusal, status] : kStatuses) {
+  for (const auto& [refusal, status, retry] : kStatuses) {
     for (const ErrorShape shape : {ErrorShape::anthropic, ErrorShape::openai}) {
       const RefusalRow& expected = row(refusal);
       INFO(std::string(expected.symbol));
@@ -119,6 +124,8 @@ TEST_CASE("refusals: every one is a whole answer in either shape") {
       CHECK(reason_phrase(status) != "Error");
       CHECK(value_of(written.head, "Content-Type") == "application/json");
       CHECK(value_of(written.head, "Content-Length") == std::to_string(written.body.size()));
+      CHECK(value_of(written.head, "x-should-retry") == (retry == "never" ? "false" : "(absent)"));
+      CHECK(value_of(written.head, "Retry-After") == (retry == "after" ? "1" : "(absent)"));
       CHECK(written.type == error_type(shape, status));
       const size_t place = expected.text.find("{}");
       CHECK(written.message.starts_with(expected.text.substr(0, place)));
@@ -126,6 +133,15 @@ TEST_CASE("refusals: every one is a whole answer in either shape") {
       CHECK_FALSE(contains(written.message, "{}"));
       CHECK((shape == ErrorShape::anthropic ? written.request_id == "req-7" : written.code == expected.symbol));
     }
+  }
+}
+
+TEST_CASE("refusals: what the table says of asking again fits the status") {
+  CHECK(std::size(kStatuses) == kRefusalCount - 1);  // all but `none`
+  for (const auto& [refusal, status, retry] : kStatuses) {
+    INFO(std::string(row(refusal).symbol));
+    CHECK((retry == "after") == (status == 429 || status == 503));
+    if (status == 401 || status == 403 || status == 404 || status == 413) CHECK(retry == "never");
   }
 }
 
@@ -138,7 +154,7 @@ TEST_CASE("refusals: the texts that the contract fixes") {
 }
 
 TEST_CASE("refusals: further headers are there when they are asked for") {
-  const Written plain = write({.refusal = Refusal::unauthorized});
+  const Written plain = write({.refusal = Refusal::unauthorized, .retry_after_s = 3});
   for (const std::string_view name : {"Allow", "Retry-After", "X-Weir-Interception-Id", "Connection"}) {
     CHECK(value_of(plain.head, name) == "(absent)");
   }
