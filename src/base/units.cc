@@ -121,4 +121,13 @@ std::string format_rate(uint64_t per_hour) {
   return "0";
 }
 
+std::string format_wait(uint64_t seconds) {
+  constexpr uint64_t kMinute = 60;
+  constexpr uint64_t kHour = 60 * kMinute;
+  if (seconds == 1) return "1 second";
+  if (seconds < 2 * kMinute) return fmt::format("{} seconds", seconds);
+  if (seconds < 2 * kHour) return fmt::format("{} minutes", (seconds + kMinute - 1) / kMinute);
+  return fmt::format("{} hours", (seconds + kHour - 1) / kHour);
+}
+
 }  // namespace weir

@@ -20,5 +20,7 @@ Result<uint64_t> parse_rate(std::string_view text);
 std::string format_size(uint64_t bytes);
 std::string format_duration(uint64_t ns);
 std::string format_rate(uint64_t per_hour);
+// For people, rounded up: "1 second", "100 seconds", "12 minutes", "5 hours".
+std::string format_wait(uint64_t seconds);
 
 }  // namespace weir

@@ -242,7 +242,7 @@ Admission admit(const Policy& policy, const Entry& entry, Verdict verdict, const
       break;
   }
   if (entry.mode == AuthMode::byok && !policy.config.allow_byok) return refuse(Refusal::byok_disabled);
-  if (!is_uuid(identity.initiator_id())) return refuse(Refusal::unauthorized);
+  if (!is_uuid(identity.initiator_id())) return refuse(Refusal::initiator_invalid);
   if (!entry.route.found) return refuse_route(Refusal::route_not_supported, head, entry);
   if (!entry.route.method_allowed) return refuse_route(Refusal::method_not_allowed, head, entry);
 

@@ -38,13 +38,14 @@ enum class Ending : uint8_t {
   X(invalid_json,              400, "the request body is not valid JSON: {}",                                      client,   never, keep)   \
   X(body_not_an_object,        400, "the request body is not a JSON object: {}",                                   client,   never, keep)   \
   X(credential_missing,        401, "no usable provider credential of your own: {}",                               client,   never, keep)   \
-  X(unauthorized,              403, "unauthorized",                                                                policy,   never, keep)   \
+  X(unauthorized,              403, "unauthorized: this gateway token is unknown, expired or revoked",             policy,   never, keep)   \
+  X(initiator_invalid,         403, "unauthorized: the authorizer gave this token no valid user id",               policy,   never, keep)   \
   X(byok_disabled,             403, "bringing your own key is not allowed on this gateway",                        policy,   never, keep)   \
   X(route_not_supported,       404, "route not supported: {}",                                                     client,   never, keep)   \
   X(method_not_allowed,        405, "method not allowed: {}",                                                      client,   never, keep)   \
   X(request_timeout,           408, "the request did not arrive in time: {}",                                      client,   open,  close)  \
   X(body_too_large,            413, "the request body is over the limit of {}",                                    client,   never, close)  \
-  X(address_connections,       429, "too many connections from this address",                                      policy,   after, close)  \
+  X(address_connections,       429, "too many connections from this address; try again when one has ended",        policy,   after, close)  \
   X(address_rate,              429, "too many requests from this address; the limit is {}",                        policy,   after, keep)   \
   X(initiator_rate,            429, "too many requests of this user; the limit is {}",                             policy,   after, keep)   \
   X(initiator_exchanges,       429, "too many requests of this user at once; the limit is {}",                     policy,   after, keep)   \
@@ -54,7 +55,7 @@ enum class Ending : uint8_t {
   X(upstream_bad_answer,       502, "the provider's answer was not valid HTTP: {}",                                upstream, open,  keep)   \
   X(upstream_no_answer,        502, "the provider ended the connection without an answer",                         upstream, open,  keep)   \
   X(authorizer_unreachable,    503, "could not connect to the authorizer",                                         gateway,  after, keep)   \
-  X(journal_full,              503, "the journal is full; try again later",                                        gateway,  after, keep)   \
+  X(journal_full,              503, "the journal is full; try again in a moment",                                  gateway,  after, keep)   \
   X(shutting_down,             503, "the gateway is shutting down",                                                gateway,  after, close)  \
   X(overloaded,                503, "the gateway is at its limit: {}",                                             gateway,  after, close)  \
   X(upstream_timeout,          504, "the provider did not answer in time: {}",                                     upstream, open,  keep)   \

@@ -18,10 +18,12 @@ namespace {
 constexpr uint64_t kDirectBodyMin = 16u << 10;
 // One sized receive: small enough that a slow upload shows progress within the body timeout.
 constexpr uint64_t kDirectBodyPart = 256u << 10;
+// A client that obeys a longer Retry-After sleeps without a word to its user (Codex); the message has the whole time.
+constexpr uint64_t kRetryAfterMaxS = 60;
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
-uint32_t whole_seconds(uint64_t ns) {
-  return static_cast<uint32_t>((ns + kNsPerSecond - 1) / kNsPerSecond);
+uint64_t whole_seconds(uint64_t ns) {
+  return (ns + kNsPerSecond - 1) / kNsPerSecond;
 }
 
 std::string_view value_of(const wire::RequestHead& head, wire::HeaderName name) {
@@ -179,8 +181,7 @@ bool Exchange::within_address_limits() {
   const auto bucket = gateway::Bucket::make(limits.address_requests, limits.address_burst);
   const uint64_t wait_ns = worker_->limiter().addresses.take(key, bucket, worker_->now_ns());
   if (wait_ns == 0) return true;
-  retry_after_s_ = whole_seconds(wait_ns);
-  refuse(gateway::Refusal::address_rate, format_rate(limits.address_requests));
+  refuse_rate(gateway::Refusal::address_rate, limits.address_requests, wait_ns);
   return false;
 }
 
@@ -192,7 +193,8 @@ bool Exchange::within_initiator_limits() {
   if (limits.initiator_exchanges != 0) {
     const auto entered = table.enter(key, limits.initiator_exchanges, worker_->now_ns());
     if (entered.refused) {
-      refuse(gateway::Refusal::initiator_exchanges, fmt::format("{}", limits.initiator_exchanges));
+      refuse(gateway::Refusal::initiator_exchanges,
+             fmt::format("{}; try again when one has ended", limits.initiator_exchanges));
       return false;
     }
     initiator_hold_ = entered.hold;
@@ -200,9 +202,14 @@ bool Exchange::within_initiator_limits() {
   const auto bucket = gateway::Bucket::make(limits.initiator_requests, limits.initiator_burst);
   const uint64_t wait_ns = table.take(key, bucket, worker_->now_ns());
   if (wait_ns == 0) return true;
-  retry_after_s_ = whole_seconds(wait_ns);
-  refuse(gateway::Refusal::initiator_rate, format_rate(limits.initiator_requests));
+  refuse_rate(gateway::Refusal::initiator_rate, limits.initiator_requests, wait_ns);
   return false;
+}
+
+void Exchange::refuse_rate(gateway::Refusal refusal, uint64_t per_hour, uint64_t wait_ns) {
+  const uint64_t wait_s = whole_seconds(wait_ns);
+  retry_after_s_ = static_cast<uint32_t>(std::min(wait_s, kRetryAfterMaxS));
+  refuse(refusal, fmt::format("{}; try again in {}", format_rate(per_hour), format_wait(wait_s)));
 }
 
 void Exchange::save_head(std::string_view head_bytes) {
@@ -233,6 +240,9 @@ size_t Exchange::judge(const wire::RequestHead& head, const gateway::Entry& entr
                        std::string_view head_bytes, std::string_view rest) {
   const gateway::Admission admission = gateway::admit(*policy_, entry, verdict, identity_, head);
   if (admission.refusal != gateway::Refusal::none) {
+    if (admission.refusal == gateway::Refusal::unauthorized) {
+      hint_size_ = static_cast<uint8_t>(mask(entry.token, hint_.data()));
+    }
     const bool wrong_method = admission.refusal == gateway::Refusal::method_not_allowed;
     refuse(admission.refusal, admission.detail, wrong_method ? entry.route.allow : std::string_view());
     return 0;

@@ -126,6 +126,7 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   void note_route(std::string_view method, std::string_view path);
   bool within_address_limits();
   bool within_initiator_limits();
+  void refuse_rate(gateway::Refusal refusal, uint64_t per_hour, uint64_t wait_ns);
   uint64_t body_deadline();
   void receive_more_directly();
   size_t take_chunks(std::string_view bytes);
@@ -201,8 +202,8 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   const gateway::Program* program_ = nullptr;
   gateway::Identity identity_;
   ShortText<256> request_id_;
-  ShortText<128> route_text_;  // method and path, for the log
-  std::array<char, kHintSizeMax> hint_{};
+  ShortText<128> route_text_;              // method and path, for the log
+  std::array<char, kHintSizeMax> hint_{};  // of the provider's credential; of a gateway token that was refused
   uint8_t hint_size_ = 0;
   uint32_t credential_length_ = 0;
   uint8_t client_index_ = 0;

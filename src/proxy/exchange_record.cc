@@ -230,6 +230,8 @@ void Exchange::log_refusal(gateway::Refusal refusal, std::string_view detail) {
        {"auth_mode", gateway::text(mode_)},
        {"auth_delegated", delegated_},
        {"initiator_id", identity_.initiator_id()},
+       {"token_hint",
+        refusal == gateway::Refusal::unauthorized ? std::string_view(hint_.data(), hint_size_) : std::string_view()},
        {"client", downstream_->client_address()},
        {"held_back", held_back}});
 }

@@ -80,6 +80,16 @@ TEST_CASE("units: durations come back in the shortest exact form") {
   CHECK(format_duration(86'400'000'000'000) == "1d");
 }
 
+TEST_CASE("units: waits are told in words, rounded up") {
+  CHECK(format_wait(1) == "1 second");
+  CHECK(format_wait(0) == "0 seconds");
+  CHECK(format_wait(119) == "119 seconds");
+  CHECK(format_wait(120) == "2 minutes");
+  CHECK(format_wait(121) == "3 minutes");
+  CHECK(format_wait(7199) == "120 minutes");
+  CHECK(format_wait(7201) == "3 hours");
+}
+
 TEST_CASE("units: what is formatted parses to the same") {
   for (const uint64_t value : {0ul, 1ul, 999ul, 1000ul, 1024ul, 1500ul, 1ul << 20, 3600ul * 1000000000, UINT64_MAX}) {
     CHECK(parse_size(format_size(value)) == value);

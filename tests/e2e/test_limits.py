@@ -53,7 +53,7 @@ def test_connections_of_one_address(limited):
     assert answer.status == 429, answer
     assert answer.get("Retry-After") == "1"
     assert answer.get("Connection") == "close"
-    assert answer.json()["error"] == {"type": "rate_limit_error", "message": "too many connections from this address"}
+    assert answer.json()["error"] == {"type": "rate_limit_error", "message": "too many connections from this address; try again when one has ended"}
     assert over[0].ended()
     assert ask(gateway.address, "GET", "/anthropic/v1/models", bearer(gateway.token), source=THERE).status == 200
     for client in inside:
@@ -80,8 +80,10 @@ def test_requests_of_one_address_count_before_the_token(limited):
     assert statuses == [200, 403, 200, 429, 429]
     answer = ask(gateway.address, "POST", OPENAI, bearer(gateway.token), CHAT, source=HERE)
     assert answer.status == 429
-    assert 300 < int(answer.get("Retry-After")) <= 360
-    assert answer.json()["error"] == {"message": "too many requests from this address; the limit is 10/h",
+    # A client that obeys would sleep for six minutes without a word to its user; the message has the whole time.
+    assert answer.get("Retry-After") == "60"
+    assert answer.get("x-should-retry") is None
+    assert answer.json()["error"] == {"message": "too many requests from this address; the limit is 10/h; try again in 6 minutes",
                                       "type": "rate_limit_error", "param": None, "code": "address_rate"}
     assert ask(gateway.address, "POST", ANTHROPIC, bearer(gateway.token), MESSAGE, source=THERE).status == 200
     assert gateway.metric('weir_refusals_total{reason="address_rate",status="429"}') == 3
@@ -106,7 +108,9 @@ def test_requests_of_one_initiator_from_wherever(limited):
     assert [answer.status for answer in found] == [200, 200, 429, 429]
     assert 1 <= int(found[2].get("Retry-After")) <= 10
     assert found[2].json()["type"] == "error"
-    assert found[2].message() == "too many requests of this user; the limit is 6/m"
+    wait = int(found[2].get("Retry-After"))
+    assert found[2].message() == ("too many requests of this user; the limit is 6/m; "
+                                  f"try again in {wait} second{'s' if wait > 1 else ''}")
     assert found[2].interception is None
     assert ask(gateway.address, "POST", ANTHROPIC, bearer(bob), MESSAGE, source=HERE).status == 200
     assert gateway.metric('weir_refusals_total{reason="initiator_rate",status="429"}') == 2
@@ -122,7 +126,7 @@ def test_exchanges_of_one_initiator_at_once(limited, mock):
         assert stream.head()[0] == 200
     answer = ask(gateway.address, "POST", ANTHROPIC, bearer(gateway.token), MESSAGE)
     assert (answer.status, answer.get("Retry-After")) == (429, "1")
-    assert answer.message() == "too many requests of this user at once; the limit is 2"
+    assert answer.message() == "too many requests of this user at once; the limit is 2; try again when one has ended"
     streams[0].close()  # an exchange whose client leaves gives its place back too
     eventually("a place is free", lambda: ask(gateway.address, "POST", ANTHROPIC, bearer(gateway.token), MESSAGE).status == 200)
     mock.next(100)

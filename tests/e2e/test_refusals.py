@@ -26,7 +26,7 @@ ROWS = [
     ("no token, openai", "POST", "/openai/v1/responses", lambda t: [], CHAT, 400, "openai", "invalid_request_error",
      "no authentication key provided"),
     ("wrong token", "POST", ANTHROPIC, lambda t: bearer("weir_wrong"), MESSAGE, 403, "anthropic", "permission_error",
-     "unauthorized"),
+     "unauthorized: this gateway token is unknown, expired or revoked"),
     ("unknown route", "GET", "/nowhere/at/all?x=1", bearer, None, 404, "openai", "invalid_request_error",
      "route not supported: GET /nowhere/at/all"),
     ("unknown route of a provider", "PUT", "/anthropic/v1/files", bearer, b"", 404, "anthropic", "not_found_error",
@@ -68,6 +68,23 @@ def test_a_head_without_a_token_is_a_probe(gateway):
 def test_a_refused_get_is_logged_at_warn(gateway):
     ask(gateway.address, "GET", "/anthropic/v1/models")
     assert " warn " in gateway.log_line("no authentication key provided")
+
+
+def test_a_refused_token_is_logged_by_its_hint(start, mock, tmp_path):
+    """The hint is what `weir key list` shows, so that an operator finds the token that was revoked."""
+    gateway = start(configuration(mock.port))
+    token = gateway.add_key("carol")
+    ident = next(line.split()[0] for line in gateway.run("key", "list").splitlines() if "carol" in line)
+    gateway.run("key", "revoke", ident)
+    answer = eventually("the revocation is in force", lambda: (
+        answer if (answer := ask(gateway.address, "POST", ANTHROPIC, bearer(token), MESSAGE)).status == 403 else None))
+    assert answer.message() == "unauthorized: this gateway token is unknown, expired or revoked"
+    assert answer.get("x-should-retry") == "false"
+    line = gateway.log_line("request refused")
+    hint = f"{token[:4]}...{token[-4:]}"
+    assert "reason=unauthorized" in line and f"token_hint={hint}" in line
+    assert hint in gateway.run("key", "list", "--all")
+    assert token not in gateway.log()
 
 
 def test_own_keys_can_be_forbidden(start, mock):
@@ -166,7 +183,8 @@ def test_an_initiator_that_is_no_uuid_is_403(start, mock):
     authorizer = Authorizer({"id": "not-a-uuid", "username": "eve"})
     gateway = start(configuration(mock.port, extra=f'[authorizer]\nkind = "http"\nurl = "{authorizer.url}"'))
     answer = ask(gateway.address, "POST", ANTHROPIC, bearer("any"), MESSAGE)
-    assert (answer.status, answer.message()) == (403, "unauthorized")
+    assert (answer.status, answer.message()) == (403, "unauthorized: the authorizer gave this token no valid user id")
+    assert "reason=initiator_invalid" in gateway.log_line("request refused")
     assert mock.requests() == []
 
 
@@ -201,6 +219,7 @@ def test_an_authorizer_that_is_not_there_is_503(start, mock):
     gateway = start(configuration(mock.port, extra=http_authorizer("http://127.0.0.1:1/")))
     answer = ask(gateway.address, "POST", ANTHROPIC, bearer("token"), MESSAGE)
     assert (answer.status, answer.message()) == (503, "could not connect to the authorizer")
+    assert answer.get("Retry-After") == "1"
 
 
 def test_the_authorizer_none_lets_everybody_in_as_one_user(start, mock):

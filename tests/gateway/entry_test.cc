@@ -166,7 +166,7 @@ TEST_CASE("entry: the steps are judged in their order") {
   CHECK(symbol(admit(*no_byok, entry, Verdict::unreachable, nobody, byok.head).refusal) == "authorizer_unreachable");
   CHECK(symbol(admit(*no_byok, entry, Verdict::refused, nobody, byok.head).refusal) == "unauthorized");
   CHECK(symbol(admit(*no_byok, entry, Verdict::allowed, nobody, byok.head).refusal) == "byok_disabled");
-  CHECK(symbol(admit(*policy, entry, Verdict::allowed, nobody, byok.head).refusal) == "unauthorized");
+  CHECK(symbol(admit(*policy, entry, Verdict::allowed, nobody, byok.head).refusal) == "initiator_invalid");
   CHECK(symbol(admit(*policy, entry, Verdict::allowed, allowed_identity(), byok.head).refusal) ==
         "route_not_supported");
 }

@@ -80,6 +80,7 @@ constexpr StatusCase kStatuses[] = {
     {Refusal::body_not_an_object, 400, "never"},
     {Refusal::credential_missing, 401, "never"},
     {Refusal::unauthorized, 403, "never"},
+    {Refusal::initiator_invalid, 403, "never"},
     {Refusal::byok_disabled, 403, "never"},
     {Refusal::route_not_supported, 404, "never"},
     {Refusal::method_not_allowed, 405, "never"},
@@ -148,7 +149,9 @@ TEST_CASE("refusals: what the table says of asking again fits the status") {
 TEST_CASE("refusals: the texts that the contract fixes") {
   CHECK(row(Refusal::no_authentication_key).text == "no authentication key provided");
   CHECK(row(Refusal::authorizer_unreachable).text == "could not connect to the authorizer");
-  CHECK(row(Refusal::unauthorized).text == "unauthorized");
+  // Clients know the first word; the rest tells a user what to do.
+  CHECK(row(Refusal::unauthorized).text == "unauthorized: this gateway token is unknown, expired or revoked");
+  CHECK(row(Refusal::initiator_invalid).text.starts_with("unauthorized: "));
   CHECK(write({.refusal = Refusal::route_not_supported, .detail = "POST /x"}).message ==
         "route not supported: POST /x");
 }
