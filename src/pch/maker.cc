@@ -1,0 +1,1 @@
+// Empty: meson precompiles a header for a target that has sources.
