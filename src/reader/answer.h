@@ -3,7 +3,6 @@
 // or delayed.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -96,9 +95,10 @@ class AnswerReader {
   std::unique_ptr<Impl> impl_;
 };
 
-// Withholds the usage-only chunk that a Chat client did not ask for (spec sections 4 and 8): bytes in, bytes out, each
-// event passed on once it is whole, all bytes but the withheld event's unchanged. An event too long to be held (32 MiB,
-// or what the budget has left) is passed on as it comes.
+// Withholds the usage-only chunk that a Chat client did not ask for (spec sections 4, 8 and 9): bytes in, bytes out,
+// all bytes but the withheld event's unchanged. Between events, blank lines, comments and `retry:` pass as they come;
+// an event is passed on once it is whole. From the first event on that cannot be read (no JSON, too deep; too long to
+// be held: over 32 MiB, or over what the budget has left) everything is passed on as it comes.
 class UsageWithholder {
  public:
   // Borrows `budget` until the next reset; null: none.
@@ -111,17 +111,16 @@ class UsageWithholder {
   size_t memory() const { return pending_.capacity() + passed_.memory(); }
 
  private:
-  bool is_withheld(std::string_view event_bytes);
-  std::string_view context() const;
-  void take_part(std::string_view part, ByteBuffer& out);
-  void pass_on(std::string_view part, ByteBuffer& out);
-  void end_event();
+  bool begin_event(std::string_view& bytes, ByteBuffer& out);
+  std::string_view take_event(std::string_view& bytes);
+  std::string_view judge(std::string_view event_bytes);
+  bool hold(std::string_view part);
 
-  Skeleton passed_;                   // what most events look like, with their framing
-  BudgetedBuffer pending_;            // an event that is not whole
-  bool passing_ = false;              // the event is too long to be held, and was passed on so far
-  std::array<char, 2> passed_end_{};  // its last bytes
-  size_t passed_end_size_ = 0;
+  Skeleton passed_;            // what most events look like, with their framing
+  BudgetedBuffer pending_;     // an event that is not whole, or the first bytes of a line that may begin one
+  bool in_event_ = false;      // what is pending, or comes, is of an event
+  bool passing_line_ = false;  // a line that never waits has begun; what was there of it has gone
+  bool given_up_ = false;      // an event could not be read: nothing is withheld any more
 };
 
 }  // namespace weir::reader

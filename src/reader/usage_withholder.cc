@@ -1,8 +1,9 @@
-// The usage-only chunk is withheld whole, with its blank line (spec sections 4 and 8, "Chat usage insertion").
+// The usage-only chunk is withheld whole, with its blank line (spec sections 4, 8 and 9, "What is held back").
 #include <algorithm>
 #include <cstring>
 
 #include "reader/answer.h"
+#include "reader/done_mark.h"
 #include "reader/json.h"
 #include "wire/sse.h"
 
@@ -11,6 +12,8 @@ namespace {
 
 // A line end, and the carriage return after it: what may stand before the line end that makes a line blank.
 constexpr size_t kContext = 2;
+
+constexpr std::string_view kRetry = "retry:";
 
 bool is_empty(const JsonValue& array) {
   JsonElements elements(array);
@@ -38,92 +41,157 @@ size_t event_rest(std::string_view before, std::string_view bytes) {
   return 0;
 }
 
+// What a line between two events is, as far as its first bytes tell.
+enum class LineKind : uint8_t {
+  undecided,
+  at_rest,   // blank, a comment, or `retry:`: it never waits
+  of_event,  // the next event begins with it
+};
+
+LineKind kind_of_line(std::string_view begin) {
+  switch (begin.front()) {
+    case '\n':
+    case ':':
+      return LineKind::at_rest;
+    case '\r':
+      if (begin.size() == 1) return LineKind::undecided;
+      return begin[1] == '\n' ? LineKind::at_rest : LineKind::of_event;
+    case 'r':
+      if (begin.starts_with(kRetry)) return LineKind::at_rest;
+      return kRetry.starts_with(begin) ? LineKind::undecided : LineKind::of_event;
+    default:
+      return LineKind::of_event;
+  }
+}
+
+bool is_usage_alone(const JsonValue& choices, const JsonValue& usage) {
+  return usage.is_object() && is_empty(choices);
+}
+
+// Of an event whose last `data:` line is the end mark, the bytes from that line on; empty if it is not found.
+std::string_view from_done_mark(std::string_view event_bytes) {
+  const size_t mark = event_bytes.rfind(kDoneMark);
+  const size_t line_end = mark == event_bytes.npos ? mark : event_bytes.rfind('\n', mark);
+  if (line_end == event_bytes.npos) return {};
+  const std::string_view line = event_bytes.substr(line_end + 1);
+  return line.starts_with("data:") ? line : std::string_view();
+}
+
 }  // namespace
 
 void UsageWithholder::reset(MemoryBudget* budget) {
   pending_.reset(budget);
-  passing_ = false;
-  passed_end_size_ = 0;
+  in_event_ = passing_line_ = given_up_ = false;
   passed_.reset();
 }
 
-// Whether a whole event, or what is left of one at the end, is the chunk to withhold.
-bool UsageWithholder::is_withheld(std::string_view event_bytes) {
-  if (passed_.matches(event_bytes)) return false;
+// What of a whole event, or of what is left of one at the end, is to go out. Empty: it is the chunk to withhold. Where
+// the end mark shares its event, the mark goes on alone.
+std::string_view UsageWithholder::judge(std::string_view event_bytes) {
+  if (passed_.matches(event_bytes)) return event_bytes;
   wire::SseScanner scanner;
   wire::SseEvent event;
   std::string_view rest = event_bytes;
-  if (!scanner.next(rest, event) && !scanner.finish(event)) return false;
-  JsonValue choices, usage, obfuscation;
-  if (event.oversized ||
-      !read_members(event.data, {{"choices", &choices}, {"usage", &usage}, {"obfuscation", &obfuscation}})) {
-    return false;
+  if (!scanner.next(rest, event) && !scanner.finish(event)) return event_bytes;
+  given_up_ = event.oversized;
+  if (event.oversized || event.data.find_first_not_of(" \t\r\n") == event.data.npos || is_done_mark(event.data)) {
+    return event_bytes;
   }
-  if (usage.is_object()) return is_empty(choices);
+  JsonValue choices, usage, obfuscation;
+  std::string_view data = event.data;
+  const auto read = [&] {
+    return read_members(data, {{"choices", &choices}, {"usage", &usage}, {"obfuscation", &obfuscation}});
+  };
+  if (!read()) {
+    if (is_json(data)) return event_bytes;
+    given_up_ = true;
+    if (!take_done_mark(data) || !read() || !is_usage_alone(choices, usage)) return event_bytes;
+    const std::string_view mark = from_done_mark(event_bytes);
+    return mark.empty() ? event_bytes : mark;
+  }
+  if (is_usage_alone(choices, usage)) return {};
+  if (usage.is_object()) return event_bytes;
   // What decides is the kind of two members: the texts in the first choice may be what they like.
   JsonValue choice, delta, content;
   JsonElements elements(choices);
-  const bool in_place =
-      event.data.data() >= event_bytes.data() && event.data.data() < event_bytes.data() + event_bytes.size();
+  const bool in_place = data.data() >= event_bytes.data() && data.data() < event_bytes.data() + event_bytes.size();
   if (in_place && elements.next(choice) && read_members(choice, {{"delta", &delta}}) &&
       read_members(delta, {{"content", &content}}) && content.is_string()) {
     passed_.learn(event_bytes, {content, obfuscation});
   }
+  return event_bytes;
+}
+
+// Takes what never waits from the front of `bytes`, and passes it on. True once an event begins: with what is pending,
+// or with the next byte.
+bool UsageWithholder::begin_event(std::string_view& bytes, ByteBuffer& out) {
+  while (!bytes.empty()) {
+    if (passing_line_) {
+      const size_t end = bytes.find('\n');
+      passing_line_ = end == bytes.npos;
+      const std::string_view line = bytes.substr(0, passing_line_ ? end : end + 1);
+      out.append(line);
+      bytes.remove_prefix(line.size());
+      continue;
+    }
+    const bool in_place = pending_.empty();
+    if (!in_place && !hold(bytes.substr(0, 1))) return false;
+    if (!in_place) bytes.remove_prefix(1);
+    switch (kind_of_line(in_place ? bytes : pending_.view())) {
+      case LineKind::of_event:
+        return true;
+      case LineKind::at_rest:
+        passing_line_ = in_place || !pending_.view().ends_with('\n');
+        out.append(pending_.view());
+        pending_.clear();
+        continue;
+      case LineKind::undecided:  // all that is here
+        if (!in_place) continue;
+        if (hold(bytes)) bytes = {};
+        return false;
+    }
+  }
   return false;
 }
 
-// The last bytes of the event so far.
-std::string_view UsageWithholder::context() const {
-  if (passing_) return {passed_end_.data(), passed_end_size_};
+// Holds a part of an event, or of a line that may begin one. False: it cannot be held, and so not be read.
+bool UsageWithholder::hold(std::string_view part) {
+  if (part.size() <= wire::SseScanner::kEventMax - pending_.size() && pending_.append(part)) return true;
+  given_up_ = true;
+  return false;
+}
+
+// Takes the rest of an event from the front of `bytes`. Empty: it is not whole, or given up.
+std::string_view UsageWithholder::take_event(std::string_view& bytes) {
   const std::string_view held = pending_.view();
-  return held.substr(held.size() - std::min(held.size(), kContext));
-}
-
-void UsageWithholder::pass_on(std::string_view part, ByteBuffer& out) {
-  out.append(part);
-  const std::string_view end = part.substr(part.size() - std::min(part.size(), kContext));
-  // Of a part of one byte, the byte before it stays.
-  const size_t stays = std::min(kContext - end.size(), passed_end_size_);
-  std::copy_n(passed_end_.begin() + static_cast<ptrdiff_t>(passed_end_size_ - stays), stays, passed_end_.begin());
-  std::copy(end.begin(), end.end(), passed_end_.begin() + static_cast<ptrdiff_t>(stays));
-  passed_end_size_ = stays + end.size();
-}
-
-// Holds a part of the event that is not its end; or, if it cannot be held, passes on what there is of it.
-void UsageWithholder::take_part(std::string_view part, ByteBuffer& out) {
-  if (!passing_) {
-    if (part.size() <= wire::SseScanner::kEventMax - pending_.size() && pending_.append(part)) return;
-    pass_on(pending_.view(), out);
-    pending_.release();
-    passing_ = true;
-  }
-  pass_on(part, out);
-}
-
-void UsageWithholder::end_event() {
-  pending_.clear();
-  passing_ = false;
-  passed_end_size_ = 0;
+  const size_t size = event_rest(held.substr(held.size() - std::min(held.size(), kContext)), bytes);
+  const std::string_view part = size == 0 ? bytes : bytes.substr(0, size);
+  // An event that began in an earlier buffer is looked at as a whole.
+  const bool in_place = size != 0 && size <= wire::SseScanner::kEventMax && held.empty();
+  if (!in_place && !hold(part)) return {};
+  bytes.remove_prefix(part.size());
+  if (size == 0) return {};
+  return in_place ? part : pending_.view();
 }
 
 void UsageWithholder::feed(std::string_view bytes, ByteBuffer& out) {
-  while (!bytes.empty()) {
-    const size_t size = event_rest(context(), bytes);
-    if (size == 0) return take_part(bytes, out);
-    std::string_view event = bytes.substr(0, size);
-    bytes.remove_prefix(size);
-    // An event that began in an earlier buffer is looked at as a whole.
-    if (passing_ || !pending_.empty()) {
-      take_part(event, out);
-      event = pending_.view();
-    }
-    if (!passing_ && !is_withheld(event)) out.append(event);
-    end_event();
+  while (!bytes.empty() && !given_up_) {
+    if (!in_event_) in_event_ = begin_event(bytes, out);
+    if (!in_event_) continue;
+    const std::string_view event = take_event(bytes);
+    if (event.empty()) continue;
+    out.append(judge(event));
+    pending_.clear();
+    in_event_ = false;
   }
+  if (!given_up_) return;
+  out.append(pending_.view());
+  pending_.release();
+  out.append(bytes);
 }
 
 void UsageWithholder::finish(ByteBuffer& out) {
-  if (!pending_.empty() && !is_withheld(pending_.view())) out.append(pending_.view());
+  if (!pending_.empty()) out.append(judge(pending_.view()));
   reset();
 }
 

@@ -6,6 +6,41 @@
 namespace weir::reader {
 namespace {
 
+// The end of the blank lines, comments and `retry:` that stand at `at`, between two events. As simple as can be.
+size_t after_lines_at_rest(std::string_view stream, size_t at) {
+  while (at < stream.size()) {
+    const size_t end = stream.find('\n', at);
+    if (end == stream.npos) return at;
+    const std::string_view line = stream.substr(at, end + 1 - at);
+    if (line != "\n" && line != "\r\n" && !line.starts_with(":") && !line.starts_with("retry:")) return at;
+    at = end + 1;
+  }
+  return at;
+}
+
+// Byte by byte: when the lines behind an event are whole, what has gone out is all up to their end, less what was
+// withheld. `whole` is what goes out in all.
+void check_no_line_waits(std::string_view stream, std::string_view whole) {
+  UsageWithholder withholder;
+  ByteBuffer out;
+  withholder.reset();
+  size_t begin = 0;  // of the event that is not whole
+  for (size_t at = 0; at < stream.size(); ++at) {
+    withholder.feed(stream.substr(at, 1), out);
+    REQUIRE(whole.starts_with(out.view()));
+    const std::string_view so_far = stream.substr(0, at + 1);
+    begin = after_lines_at_rest(so_far, begin);
+    if (begin < so_far.size() && (so_far.ends_with("\n\n") || so_far.ends_with("\n\r\n"))) begin = so_far.size();
+    if (begin < so_far.size()) continue;
+    UsageWithholder other;
+    ByteBuffer want;
+    other.reset();
+    other.feed(so_far, want);
+    other.finish(want);
+    REQUIRE(out.view() == want.view());
+  }
+}
+
 std::string passed(std::string_view stream, const std::vector<size_t>& cuts) {
   UsageWithholder withholder;
   ByteBuffer out;
@@ -15,11 +50,12 @@ std::string passed(std::string_view stream, const std::vector<size_t>& cuts) {
   return std::string(out.view());
 }
 
-// What goes out, the same in every split.
+// What goes out, the same in every split; and nothing of it waits that need not.
 std::string passed(std::string_view stream) {
   const std::string want = passed(stream, {});
   for (size_t cut = 1; cut < stream.size(); ++cut) REQUIRE(passed(stream, {cut}) == want);
   CHECK(passed(stream, cuts_every(stream.size(), 1)) == want);
+  check_no_line_waits(stream, want);
   return want;
 }
 
@@ -46,17 +82,72 @@ TEST_CASE("withholder: the chunk in any shape") {
   }
 }
 
-TEST_CASE("withholder: what is no usage-only chunk is passed on") {
-  for (const std::string chunk :
-       {"data: {\"choices\":[{}],\"usage\":{}}\n\n", "data: {\"choices\":[],\"usage\":null}\n\n",
-        "data: {\"choices\":[]}\n\n", "data: {\"usage\":{}}\n\n", "data: {\"choices\":null,\"usage\":{}}\n\n",
-        "data: {\"choices\":[],\"usage\":{}\n\n", "data: {\"choices\":[],\"usage\":{},\"usage\":1}\n\n",
-        "data: [{\"choices\":[],\"usage\":{}}]\n\n", "\n\n\n", ": {\"choices\":[],\"usage\":{}}\n\n", "\r\n\r\n",
-        "dat: {\"choices\":[],\"usage\":{}}\n\n", "data: \"usage\"\n\n"}) {
+TEST_CASE("withholder: what is no usage-only chunk is passed on, and readable") {
+  for (const std::string chunk : {"data: {\"choices\":[{}],\"usage\":{}}\n\n",
+                                  "data: {\"choices\":[],\"usage\":null}\n\n",
+                                  "data: {\"choices\":[]}\n\n",
+                                  "data: {\"usage\":{}}\n\n",
+                                  "data: {\"choices\":null,\"usage\":{}}\n\n",
+                                  "data: {\"choices\":[],\"usage\":{},\"usage\":1}\n\n",
+                                  "data:   [DONE] \t\n\n",
+                                  "data:\n\n",
+                                  "data: \t\n\n",
+                                  "event: x\nid: 1\n\n",
+                                  "retry: 1\n: x\nretry\n\n",
+                                  "retr\n\n",
+                                  ":\n",
+                                  "\rx\n\n",
+                                  "id: 1\r\n\r\n",
+                                  "data: [{\"choices\":[],\"usage\":{}}]\n\n",
+                                  "\n\n\n",
+                                  ": {\"choices\":[],\"usage\":{}}\n\n",
+                                  "\r\n\r\n",
+                                  "dat: {\"choices\":[],\"usage\":{}}\n\n",
+                                  "data: \"usage\"\n\n"}) {
     CAPTURE(chunk);
     const std::string stream = joined({kText, chunk, kDone});
     CHECK(passed(stream) == stream);
+    CHECK(passed(joined({kText, chunk, kUsage, kDone})) == stream);
   }
+}
+
+TEST_CASE("withholder: from an event that cannot be read on, nothing is withheld") {
+  const std::string deep = "data: " + std::string(1001, '[') + std::string(1001, ']') + "\n\n";
+  for (const std::string& chunk : {std::string("data: {\"choices\":[],\"usage\":{}\n\n"), std::string("data: oops\n\n"),
+                                   std::string("event: x\ndata: \xFF\n\n"), deep}) {
+    CAPTURE(chunk);
+    CHECK(passed(joined({kText, kUsage, chunk, kUsage, "data: {\"cho"})) ==
+          joined({kText, chunk, kUsage, "data: {\"cho"}));
+  }
+}
+
+TEST_CASE("withholder: comments, retry and blank lines go out as they come, beside a chunk that is withheld") {
+  const std::string line = ": PROCESSING\n";
+  CHECK(passed(joined({line, "\n", line, "\n", kText, "retry: 1500\n\n", line, line, kUsage, "\r\n", line, kDone})) ==
+        joined({line, "\n", line, "\n", kText, "retry: 1500\n\n", line, line, "\r\n", line, kDone}));
+  CHECK(passed(joined({"retry: 1\n", kUsage, line, kUsage, "event: x\n", line, kUsage, line})) ==
+        joined({"retry: 1\n", line, line}));
+  UsageWithholder withholder;
+  ByteBuffer out;
+  withholder.reset();
+  withholder.feed(": half", out);
+  CHECK(out.view() == ": half");
+  withholder.feed(" a line\nretry", out);
+  CHECK(out.view() == ": half a line\n");
+  withholder.feed(":", out);
+  CHECK(out.view() == ": half a line\nretry:");
+  CHECK(withholder.memory() <= 16 * 1024);
+}
+
+TEST_CASE("withholder: where the end mark shares the chunk's event, the mark goes on alone") {
+  const std::string chunk = kUsage.substr(0, kUsage.size() - 1);
+  CHECK(passed(joined({kText, chunk, "data: [DONE] \n\n"})) == joined({kText, "data: [DONE] \n\n"}));
+  CHECK(passed(joined({kText, "event: x\r\n", chunk, "data:[DONE]\r\n\r\n"})) ==
+        joined({kText, "data:[DONE]\r\n\r\n"}));
+  const std::string text = kText.substr(0, kText.size() - 1) + "data: [DONE]\n\n";
+  CHECK(passed(text) == text);
+  const std::string misleading = chunk + "data: [DONE]\n: [DONE]\n\n";
+  CHECK(passed(misleading) == misleading);
 }
 
 TEST_CASE("withholder: chunks that look alike are still told apart") {
@@ -93,14 +184,14 @@ TEST_CASE("withholder: an event too long to be held is passed on as it comes") {
     UsageWithholder withholder;
     ByteBuffer out;
     withholder.reset();
-    const std::string stream = joined({kText, huge, kUsage, huge, kUsage, kDone});
+    const std::string stream = joined({kText, kUsage, huge, kUsage, huge, kUsage, kDone});
     size_t held = 0;
     for (size_t at = 0; at < stream.size(); at += step) {
       withholder.feed(std::string_view(stream).substr(at, step), out);
       held = std::max(held, withholder.memory());
     }
     withholder.finish(out);
-    CHECK((out.view() == joined({kText, huge, huge, kDone})));
+    CHECK((out.view() == joined({kText, huge, kUsage, huge, kUsage, kDone})));
     CHECK(held < size_t{72} << 20);
     CHECK(withholder.memory() <= 16 * 1024);
   }
@@ -108,8 +199,8 @@ TEST_CASE("withholder: an event too long to be held is passed on as it comes") {
 
 TEST_CASE("withholder: an event that the budget has no room for is passed on as it comes") {
   const std::string big = "data: {\"x\":\"" + std::string(100000, 'x') + "\"}\r\n\r\n";
-  const std::string stream = joined({kText, big, kUsage, big, kUsage, kDone});
-  for (const size_t step : {size_t{1}, size_t{3}, size_t{4096}, size_t{99999}, stream.size()}) {
+  const std::string stream = joined({kText, kUsage, big, kUsage, kDone});
+  for (const size_t step : {size_t{1}, size_t{3}, size_t{4096}, size_t{99999}}) {
     MemoryBudget budget(size_t{64} * 1024);
     UsageWithholder withholder;
     ByteBuffer out;
@@ -119,7 +210,7 @@ TEST_CASE("withholder: an event that the budget has no room for is passed on as 
       CHECK(budget.held() <= budget.limit());
     }
     withholder.finish(out);
-    CHECK((out.view() == joined({kText, big, big, kDone})));
+    CHECK((out.view() == joined({kText, big, kUsage, kDone})));
     CHECK(budget.held() == 0);
   }
 }
