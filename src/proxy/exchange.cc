@@ -417,8 +417,7 @@ bool Exchange::read_request(const wire::RequestHead& head) {
     refuse(gateway::Refusal::empty_body);
     return false;
   }
-  worker_->request_reader().read(reader_api(api_), worker_->buffers().block(body_),
-                                 value_of(head, wire::HeaderName::content_encoding), facts);
+  worker_->request_reader().read(reader_api(api_), worker_->buffers().block(body_), content_encoding_of(head), facts);
   const auto refuse_at = [&](gateway::Refusal refusal) {
     char detail[160];
     const auto end = fmt::format_to_n(detail, sizeof detail, "{} at byte {}", facts.error, facts.error_offset);
@@ -598,8 +597,13 @@ void Exchange::on_client_gone(io::Code code) {
 
 void Exchange::on_drain_deadline() {
   if (state_ == State::over) return;
-  fail_with(record::Outcome::gateway_error, record::ErrorType::timeout,
-            "the gateway was shut down before the answer ended");
+  if (client_has_all()) {
+    finish_reading(false);
+    judge_status();
+  } else {
+    fail_with(record::Outcome::gateway_error, record::ErrorType::timeout,
+              "the gateway was shut down before the answer ended");
+  }
   end_now();
   downstream_->abort();
 }

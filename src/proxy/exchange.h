@@ -40,6 +40,18 @@ struct HeldSnapshot;
 record::ErrorType error_type_of(uint16_t status);
 // How the bodies of this API are read; those of `none` are never read.
 reader::RequestApi reader_api(gateway::Api api);
+// The content coding of a body; where several fields name one, a list, which nobody decodes. A view into the head.
+template <class Head>
+std::string_view content_encoding_of(const Head& head) {
+  std::string_view found;
+  for (uint32_t i = 0; i < head.header_count; ++i) {
+    const wire::Header& header = head.headers[i];
+    if (header.id != wire::HeaderName::content_encoding || header.value.empty()) continue;
+    if (!found.empty()) return "several, in fields of their own";
+    found = header.value;
+  }
+  return found;
+}
 // What stands for a text of which only the length is recorded: "[412 bytes]".
 std::string length_only(uint64_t size);
 
@@ -55,6 +67,13 @@ class ShortText {
  private:
   std::array<char, kMax> text_{};
   uint16_t size_ = 0;
+};
+
+// What is known of a stream of events of which no more comes.
+enum class StreamEnd : uint8_t {
+  whole,    // the API's last event was seen; or nobody reads this answer, or it is no stream
+  unknown,  // a part could not be read: the last event may have been in it
+  cut,
 };
 
 class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public reader::FactSink {
@@ -158,7 +177,8 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   void answer_ended();
   void answer_broken(std::string_view why, record::ErrorType type);
   bool end_stream_with_error(std::string_view why);
-  bool finish_reading(bool complete);
+  void end_framing();
+  StreamEnd finish_reading(bool complete);
   void let_upstream_go(bool reusable);
   void no_answer(gateway::Refusal refusal, std::string_view why, record::ErrorType type);
   void throttle();

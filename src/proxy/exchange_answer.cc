@@ -7,6 +7,7 @@
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "proxy/worker.h"
+#include "reader/content_coding.h"
 
 namespace weir::proxy {
 
@@ -172,9 +173,9 @@ void Exchange::start_answer(const wire::ResponseHead& head, bool more_follows) {
   answer_framing_ = wire::body_framing(head, method_);
   answer_remaining_ = answer_framing_ == wire::BodyFraming::length ? head.content_length : 0;
   stream_ = is_event_stream(head);
-  const wire::Header* encoding = head.find(wire::HeaderName::content_encoding);
-  encoded_ = encoding != nullptr && !wire::equals_ignoring_case(encoding->value, "identity");
-  set_up_reading(head, encoded_ ? encoding->value : std::string_view());
+  const std::string_view encoding = content_encoding_of(head);
+  encoded_ = reader::content_coding_of(encoding) != reader::ContentCoding::identity;
+  set_up_reading(head, encoding);
 
   // A stream is always framed so that it can be ended with an error event: its length, if it has one, is not promised.
   const bool reframed = answer_framing_ == wire::BodyFraming::chunked ||
@@ -348,36 +349,52 @@ void Exchange::read_payload(std::string_view payload) {
 
 // The answer has come to the end of its framing.
 void Exchange::answer_ended() {
-  const bool event_end = finish_reading(true);
+  const StreamEnd end = finish_reading(true);
   bool whole = true;
-  if (stream_ && !event_end && kind_ == gateway::RouteKind::bridged && upstream_status_ < 400) {
+  if (stream_ && end == StreamEnd::cut && upstream_status_ < 400) {
     // An orderly end of the connection is no end of the stream: the client must not take it for a success.
     fail_with(record::Outcome::upstream_error, record::ErrorType::network, "the stream ended before its last event");
     whole = end_stream_with_error("the provider ended the stream before its last event");
   } else {
     end_withholding();
   }
-  if (whole && out_framing_ == gateway::AnswerFraming::chunked) downstream_->stream().queue({kLastChunk, kNoBufferId});
+  if (whole) end_framing();
   let_upstream_go(answer_keep_alive_ && answer_framing_ != wire::BodyFraming::until_close);
   judge_status();
   state_ = State::finishing;
   worker_->flush_later(*downstream_);
 }
 
+void Exchange::end_framing() {
+  if (out_framing_ == gateway::AnswerFraming::chunked) downstream_->stream().queue({kLastChunk, kNoBufferId});
+}
+
 // The answer was cut: by a reset, a time-out, a broken framing.
 void Exchange::answer_broken(std::string_view why, record::ErrorType type) {
-  finish_reading(false);
-  fail_with(record::Outcome::upstream_error, type, why);
+  const bool events = stream_ && kind_ == gateway::RouteKind::bridged;
+  const bool ended = reading_ && reader_->stream_ended();
+  const StreamEnd end = finish_reading(false);
   let_upstream_go(false);
-  const std::string_view said =
-      type == record::ErrorType::timeout ? "the provider stopped sending" : "the connection to the provider was lost";
-  if (stream_ && kind_ == gateway::RouteKind::bridged && out_framing_ != gateway::AnswerFraming::as_is) {
-    if (end_stream_with_error(said) && out_framing_ == gateway::AnswerFraming::chunked) {
-      downstream_->stream().queue({kLastChunk, kNoBufferId});
-    }
+  if (events && end == StreamEnd::whole) {
+    // All that the API has to say was said: what becomes of the connection then is of no interest (spec section 9).
+    end_withholding();
+    // Of its last event only the blank line may be missing, without which nobody hears of it.
+    const std::string_view line_ends = std::string_view("\n\n").substr(0, ended || encoded_ ? 0 : open_line_ends_);
+    if (!line_ends.empty()) forward_framed(line_ends, kNoBufferId);
+    end_framing();
+    judge_status();
   } else {
-    // The framing stays unfinished and the connection ends: the client sees the cut.
-    downstream_->answer_queued(true);
+    fail_with(record::Outcome::upstream_error, type, why);
+    const std::string_view said =
+        type == record::ErrorType::timeout ? "the provider stopped sending" : "the connection to the provider was lost";
+    if (events && end == StreamEnd::cut) {
+      if (end_stream_with_error(said)) end_framing();
+    } else {
+      // The framing stays unfinished and the connection ends: the client sees the cut. So it is with a stream that
+      // could not be read: it may have been whole, and an error must not stand behind its last event.
+      end_withholding();
+      downstream_->answer_queued(true);
+    }
   }
   state_ = State::finishing;
   worker_->flush_later(*downstream_);
@@ -400,9 +417,8 @@ bool Exchange::end_stream_with_error(std::string_view why) {
   return true;
 }
 
-// True if the API's last event was seen, or the answer is no stream.
-bool Exchange::finish_reading(bool complete) {
-  if (!std::exchange(reading_, false)) return true;
+StreamEnd Exchange::finish_reading(bool complete) {
+  if (!std::exchange(reading_, false)) return StreamEnd::whole;
   open_line_ends_ = reader_->open_line_ends();
   const reader::AnswerEnd end = reader_->finish(complete, *this);
   if (end.unheld > 0) note_unread(end.unheld);
@@ -415,14 +431,14 @@ bool Exchange::finish_reading(bool complete) {
     fail_with(record::Outcome::upstream_error, type, gateway::hide_credentials(end.error_message, head));
     provider_error_.set(gateway::hide_credentials(end.error_type, head));
     reader_->forget_error();
-    // The stream has said that it failed; nothing is to be added.
-    return true;
+  } else if (end.unreadable) {
+    worker_->count().unreadable_answers.add();
+    if (upstream_status_ < 400 && error_type_ == record::ErrorType::none) {
+      error_type_ = record::ErrorType::unreadable;
+    }
   }
-  if (end.unreadable) worker_->count().unreadable_answers.add();
-  if (end.unreadable && upstream_status_ < 400 && error_type_ == record::ErrorType::none) {
-    error_type_ = record::ErrorType::unreadable;
-  }
-  return end.stream_ended;
+  // A stream that has said that it failed has ended so: nothing is to be added.
+  return end.stream_ended ? StreamEnd::whole : end.missed ? StreamEnd::unknown : StreamEnd::cut;
 }
 
 // Clients leave with the API's last event: they wait neither for the end of the framing (Codex) nor, after an error,

@@ -23,6 +23,7 @@ struct AnswerReader::Impl {
   RequestApi api = RequestApi::messages;
   bool stream = false;
   bool undecodable = false;  // the content coding failed, or is unknown
+  bool missed = false;       // an event of the stream could not be read
   uint16_t status = 200;
   ContentCoding coding = ContentCoding::identity;
   uint64_t encoded_size = 0, decoded_size = 0;
@@ -39,6 +40,7 @@ struct AnswerReader::Impl {
   void read_body();
   bool read_object_body();
   void read_error_body();
+  void read_last_event(bool complete);
   void finish_stream(bool complete);
 };
 
@@ -52,6 +54,7 @@ void AnswerReader::reset(const AnswerSettings& settings) {
   self.status = settings.status;
   self.coding = content_coding_of(settings.content_encoding);
   self.undecodable = self.coding == ContentCoding::unknown;
+  self.missed = false;
   self.encoded_size = self.decoded_size = 0;
   self.scanner.reset(settings.budget);
   self.body.reset(settings.budget);
@@ -93,7 +96,7 @@ void AnswerReader::Impl::feed_plain(std::string_view bytes) {
     return;
   }
   for (wire::SseEvent event; scanner.next(bytes, event);) {
-    if (!read_event(event)) facts.unreadable = true;
+    if (!read_event(event)) facts.unreadable = missed = true;
   }
 }
 
@@ -146,17 +149,27 @@ bool AnswerReader::Impl::read_object_body() {
   return false;
 }
 
-void AnswerReader::Impl::finish_stream(bool complete) {
+// The last event without its blank line counts. If the stream was cut inside it, that is no fault of its own.
+void AnswerReader::Impl::read_last_event(bool complete) {
   wire::SseEvent event;
   if (!scanner.finish(event)) return;
   const bool had_ended = facts.stream_ended;
   if (event.oversized && !complete) {
     ++facts.unheld;
-    facts.unreadable = true;
+    facts.unreadable = missed = true;
     return;
   }
-  // The last event without its blank line counts. If the stream was cut inside it, that is no fault of its own.
-  if (!read_event(event) && ((complete && had_ended) || event.oversized)) facts.unreadable = true;
+  if (read_event(event)) return;
+  if ((complete && had_ended) || event.oversized) facts.unreadable = true;
+  if (event.oversized) missed = true;
+}
+
+void AnswerReader::Impl::finish_stream(bool complete) {
+  read_last_event(complete);
+  // Several providers of Chat end in order and never send [DONE] (spec section 9).
+  if (complete && api == RequestApi::chat_completions && facts.choices.all_ended()) {
+    facts.message_ended = facts.stream_ended = true;
+  }
 }
 
 AnswerEnd AnswerReader::finish(bool complete, FactSink& sink) {
@@ -176,6 +189,7 @@ AnswerEnd AnswerReader::finish(bool complete, FactSink& sink) {
   self.body.clear();
   self.facts.forget();
   return {.stream_ended = self.facts.stream_ended,
+          .missed = self.stream && (self.missed || self.undecodable),
           .unreadable = self.facts.unreadable,
           .failed = self.facts.failed || self.status >= 400,
           .error_type = self.facts.error_type,

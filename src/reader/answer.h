@@ -57,6 +57,8 @@ struct AnswerSettings {
 struct AnswerEnd {
   bool stream_ended =
       false;  // the API's last event was seen (message_stop, [DONE], response.completed …); true for what is no stream
+  // A part of the stream could not be read: what was not seen may have been in it, the last event too.
+  bool missed = false;
   bool unreadable = false;
   bool failed = false;          // an error event in the stream, response.failed, or an error body with status ≥ 400
   std::string_view error_type;  // the provider's own: "overloaded_error". Valid until the reader is reset

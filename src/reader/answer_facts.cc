@@ -115,6 +115,7 @@ void AnswerFacts::reset(const AnswerSettings& settings) {
   }
   budget_ = settings.budget;
   usage = {};
+  choices.clear();
   message_ended = stream_ended = unreadable = failed = false;
   error_status = 0;
   unheld = 0;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -59,6 +60,29 @@ struct Fact {
   CappedText text;           // arguments or content
 };
 
+// Which choices of a Chat stream have begun, and whether each has said why it finished.
+class ChoiceSet {
+ public:
+  void clear() { *this = {}; }
+  void begin(uint64_t number) {
+    if (number >= kChoicesMax) {
+      beyond_ = true;
+    } else {
+      begun_.set(number);
+    }
+  }
+  void end(uint64_t number) {
+    begin(number);
+    if (number < kChoicesMax) ended_.set(number);
+  }
+  bool all_ended() const { return begun_.any() && !beyond_ && begun_ == ended_; }
+
+ private:
+  static constexpr uint64_t kChoicesMax = 128;  // as many as the API gives
+  std::bitset<kChoicesMax> begun_, ended_;
+  bool beyond_ = false;  // a number that the API does not give: it is not known to have ended
+};
+
 class AnswerFacts {
  public:
   AnswerFacts() = default;
@@ -105,6 +129,7 @@ class AnswerFacts {
   MemoryBudget* budget() const { return budget_; }
 
   UsageCounts usage;
+  ChoiceSet choices;
   bool message_ended = false;  // as the API says; an error event does not
   bool stream_ended = false;   // the API's last event was seen, or an error event
   bool unreadable = false;

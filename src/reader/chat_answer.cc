@@ -1,5 +1,6 @@
 // Chat Completions: what is read from an answer (spec sections 5 and 8).
 #include "reader/answer_facts.h"
+#include "reader/done_mark.h"
 
 namespace weir::reader {
 namespace {
@@ -122,12 +123,16 @@ ChoiceTaken take_choice(const ChatFound& found, AnswerFacts& facts) {
   JsonElements each_call(is_delta ? found.delta_calls : found.message_calls);
   uint64_t position = 0;
   for (JsonValue call; each_call.next(call); ++position) read_tool_call(number, call, position, facts);
-  if (found.finish_reason.is_string()) {
+  // Some providers say "" of a choice that goes on.
+  const bool finished = found.finish_reason.has_text();
+  if (finished) {
+    facts.choices.end(number);
     end_choice(number, true, facts);
   } else if (content.has_text() || position > 0) {
     end_choice(number, false, facts);
   }
-  return {.content = content, .bears = reasoning.has_text() || position > 0 || found.finish_reason.is_string()};
+  if (is_delta || found.message.is_object()) facts.choices.begin(number);
+  return {.content = content, .bears = reasoning.has_text() || position > 0 || finished};
 }
 
 // How many choices there are; `first` is what the first one said.
@@ -155,16 +160,10 @@ bool read_error_event(std::string_view data, AnswerFacts& facts) {
   return true;
 }
 
-}  // namespace
-
-bool read_chat_event(const wire::SseEvent& event, AnswerFacts& facts, Skeleton& skeleton) {
-  if (event.data == "[DONE]") {
-    facts.message_ended = facts.stream_ended = true;
-    return true;
-  }
-  if (event.name == "error") return read_error_event(event.data, facts);
+// False: it is not JSON that can be read.
+bool read_chunk(std::string_view data, AnswerFacts& facts, Skeleton& skeleton) {
   ChatFound found;
-  if (!read_fields(event.data, kAnswer, found)) return is_json(event.data);
+  if (!read_fields(data, kAnswer, found)) return is_json(data);
   facts.set_response_id(found.id);
   take_usage(found, facts);
   if (found.error.is_object() || found.error.has_text()) {
@@ -175,9 +174,29 @@ bool read_chat_event(const wire::SseEvent& event, AnswerFacts& facts, Skeleton& 
   ChoiceTaken first;
   const size_t count = take_choices(found, facts, first);
   if (count == 1 && !first.bears && first.content.has_text() && !found.usage.is_object()) {
-    skeleton.learn(event.data, {found.created, first.content, found.obfuscation});
+    skeleton.learn(data, {found.created, first.content, found.obfuscation});
   }
   return true;
+}
+
+void end_message(AnswerFacts& facts) {
+  facts.message_ended = facts.stream_ended = true;
+}
+
+}  // namespace
+
+bool read_chat_event(const wire::SseEvent& event, AnswerFacts& facts, Skeleton& skeleton) {
+  if (is_done_mark(event.data)) {
+    end_message(facts);
+    return true;
+  }
+  if (event.name == "error") return read_error_event(event.data, facts);
+  if (read_chunk(event.data, facts, skeleton)) return true;
+  std::string_view chunk = event.data;
+  if (!take_done_mark(chunk)) return false;
+  const bool right = read_chunk(chunk, facts, skeleton);
+  end_message(facts);
+  return right;
 }
 
 bool read_chat_body(std::string_view body, AnswerFacts& facts) {

@@ -1,5 +1,6 @@
 // Responses: what is read from an answer (spec sections 5 and 8).
 #include "reader/answer_facts.h"
+#include "reader/done_mark.h"
 
 namespace weir::reader {
 namespace {
@@ -103,7 +104,7 @@ bool is_final(std::string_view type) {
 }  // namespace
 
 bool read_responses_event(const wire::SseEvent& event, AnswerFacts& facts, Skeleton& skeleton) {
-  if (event.data == "[DONE]") return true;  // some providers end with it after the last event
+  if (is_done_mark(event.data)) return true;  // some providers end with it after the last event
   JsonValue type_member, response, item, output_index, error, code, message, delta, sequence_number, obfuscation;
   if (!read_members(event.data, {{"type", &type_member},
                                  {"response", &response},

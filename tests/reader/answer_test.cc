@@ -33,21 +33,68 @@ TEST_CASE("answer: a compressed answer is decoded for reading, in any split") {
   const std::string encoded = gzip(samples::kChatStream);
   check_every_split(settings, encoded);
   CHECK(read_answer(settings, encoded) == want);
-  CHECK(read_answer(settings, encoded.substr(0, encoded.size() - 4)) == want + "unreadable ");
+  CHECK(read_answer(settings, encoded.substr(0, encoded.size() - 4)) == want + "unreadable missed ");
   CHECK(read_answer(settings, encoded.substr(0, encoded.size() - 4), false) == want);
-  CHECK(read_answer(settings, samples::kChatStream) == "unreadable ");
+  CHECK(read_answer(settings, samples::kChatStream) == "unreadable missed ");
   settings.content_encoding = "deflate";
-  CHECK(read_answer(settings, encoded) == "unreadable ");
+  CHECK(read_answer(settings, encoded) == "unreadable missed ");
 
   settings = {.api = RequestApi::messages, .content_encoding = "gzip"};
   CHECK(read_answer(settings, gzip(samples::kMessagesBody)) ==
         read_answer(AnswerSettings{.api = RequestApi::messages}, samples::kMessagesBody));
 }
 
+TEST_CASE("answer: a coding that is not read hides the end of a stream, and is no end of it") {
+  const std::string plain = samples::kChatStream;
+  AnswerSettings settings = kChat;
+  for (const std::string_view coding :
+       {"deflate", "Deflate", "gzip, identity", "identity, identity", "gzip,gzip", "identity;q=1", "gzip;q=1", "utf-8",
+        "compress", "x-snappy-framed", ",", "*", "GZIP", " gzip\t", "x-gzip", "zstd", "ZSTD "}) {
+    CAPTURE(coding);
+    settings.content_encoding = coding;
+    CHECK(read_answer(settings, plain) == "unreadable missed ");
+    CHECK(read_answer(settings, plain, false) == "unreadable missed ");
+  }
+  for (const std::string_view coding : {"", " ", "identity", " Identity\t"}) {
+    CAPTURE(coding);
+    settings.content_encoding = coding;
+    CHECK(read_answer(settings, plain) == read_answer(kChat, plain));
+  }
+  for (const std::string_view coding : {"gzip", " GZip ", "X-Gzip"}) {
+    CAPTURE(coding);
+    settings.content_encoding = coding;
+    CHECK(read_answer(settings, gzip(plain)) == read_answer(kChat, plain));
+    // All of it was read, and the last event was not in it.
+    CHECK(read_answer(settings, gzip(plain.substr(0, 400))).find("missed") == std::string::npos);
+  }
+  // A body that is no stream has no last event.
+  settings.stream = false;
+  settings.content_encoding = "deflate";
+  CHECK(read_answer(settings, plain) == "ended unreadable ");
+}
+
+TEST_CASE("answer: an event that is not read is missed, and those behind it are read") {
+  const std::string stop = "data: {\"type\":\"message_stop\"}\n\n";
+  const std::string deep = "data: {\"x\":" + std::string(1000, '[') + std::string(1000, ']') + "}\n\n";
+  for (const std::string& event : {std::string("data: oops\n\n"), std::string("data: {\"a\":\n\n"), deep}) {
+    CAPTURE(event);
+    CHECK(read_answer(kMessages, event) == "unreadable missed ");
+    CHECK(read_answer(kMessages, event, false) == "unreadable missed ");
+    CHECK(read_answer(kMessages, event + stop) == "ended unreadable missed ");
+    check_every_split(kMessages, samples::kMessagesStream.substr(0, 900) + event);
+  }
+  // What is no event: a blank, a comment, a part of one where the stream broke off.
+  for (const std::string& text : {std::string("data:\n\n"), std::string("data: \t\n\n"), std::string(": oops\n\n"),
+                                  std::string("data: {\"type\":\"mess")}) {
+    CAPTURE(text);
+    CHECK(read_answer(kMessages, text, false) == "");
+  }
+}
+
 TEST_CASE("answer: a decompression bomb is given up") {
   AnswerSettings settings = kChat;
   settings.content_encoding = "gzip";
-  CHECK(read_answer(settings, gzip(std::string(size_t{64} << 20, '\n'))) == "unreadable ");
+  CHECK(read_answer(settings, gzip(std::string(size_t{64} << 20, '\n'))) == "unreadable missed ");
 }
 
 TEST_CASE("answer: one event of 300 KB is read, one over 32 MiB is passed over") {
@@ -60,7 +107,7 @@ TEST_CASE("answer: one event of 300 KB is read, one over 32 MiB is passed over")
         "thought thinking " + std::string(65536, 'x') + " cut from 300000\nended ");
   const std::string huge = thinking(size_t{33} << 20) + stop;
   AnswerReader reader;
-  CHECK(read_answer(reader, kMessages, huge, cuts_every(huge.size(), 65536)) == "ended unreadable ");
+  CHECK(read_answer(reader, kMessages, huge, cuts_every(huge.size(), 65536)) == "ended unreadable missed ");
 }
 
 TEST_CASE("answer: a body over 32 MiB is unreadable and not held") {
@@ -162,12 +209,12 @@ TEST_CASE("answer: a last event of Responses that is too long still ends the str
     AnswerReader reader;
     return read_answer(reader, settings, stream, cuts_every(stream.size(), 1000), complete);
   };
-  CHECK(read("response.completed", "\n\n", true) == "ended unreadable ");
-  CHECK(read("response.completed", "", true) == "ended unreadable ");
-  CHECK(read("response.incomplete", "\n\n", true) == "ended unreadable ");
-  CHECK(read("response.failed", "\n\n", true) == "ended unreadable failed(,,0)");
-  CHECK(read("response.created", "\n\n", true) == "unreadable ");
-  CHECK(read("response.completed", "", false) == "unreadable ");
+  CHECK(read("response.completed", "\n\n", true) == "ended unreadable missed ");
+  CHECK(read("response.completed", "", true) == "ended unreadable missed ");
+  CHECK(read("response.incomplete", "\n\n", true) == "ended unreadable missed ");
+  CHECK(read("response.failed", "\n\n", true) == "ended unreadable missed failed(,,0)");
+  CHECK(read("response.created", "\n\n", true) == "unreadable missed ");
+  CHECK(read("response.completed", "", false) == "unreadable missed ");
   CHECK(budget.held() == 0);
 }
 

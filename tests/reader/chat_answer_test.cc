@@ -105,7 +105,7 @@ TEST_CASE("chat answer: content that looks alike is still read") {
   CHECK(read_answer(kStream, text +
                                  delta(R"("content":"b)"
                                        "\x01\"") +
-                                 text + kDone) == "ended unreadable ");
+                                 text + kDone) == "ended unreadable missed ");
   CHECK(read_answer(kStream, text + thought + text + thought + kDone) == "thought thinking tt\nended ");
   CHECK(read_answer(kStream,
                     text +
@@ -131,7 +131,7 @@ TEST_CASE("chat answer: an event named error fails the exchange, whatever its sh
   CHECK(read_answer(kStream, "event: error\ndata: {\"message\":\"M\",\"code\":\"server_error\"}\n\n") ==
         "ended failed(server_error,M,500)");
   CHECK(read_answer(kStream, "event: error\ndata: {\"error\":{\"message\":\"M\"}}\n\n") == "ended failed(,M,0)");
-  CHECK(read_answer(kStream, "event: error\ndata: oops\n\n") == "ended unreadable failed(,,0)");
+  CHECK(read_answer(kStream, "event: error\ndata: oops\n\n") == "ended unreadable missed failed(,,0)");
 }
 
 TEST_CASE("chat answer: an exact code gives the status before its type") {
@@ -144,10 +144,70 @@ TEST_CASE("chat answer: an exact code gives the status before its type") {
   CHECK(read_answer(settings, R"({"detail":"Not allowed"})") == "ended failed(,Not allowed,0)");
 }
 
-TEST_CASE("chat answer: [DONE] ends the stream; without it the stream has died") {
-  CHECK(read_answer(kStream, delta(R"("content":"a")", 0, "\"stop\"")).empty());
-  CHECK(read_answer(kStream, "data: [DONE]") == "ended ");
-  CHECK(read_answer(kStream, "data:[DONE]\r\n\r\n") == "ended ");
+TEST_CASE("chat answer: [DONE] ends the stream, with blanks around it and behind what else comes") {
+  const std::string usage = chunk("", R"(,"usage":{"prompt_tokens":1})");
+  for (const std::string done :
+       {"data: [DONE]", "data:[DONE]\r\n\r\n", "data:   [DONE] \t\n\n", "data: [DONE] \n", "data:\t[DONE]\n\n",
+        "data:\ndata: [DONE]\ndata:\n\n", "event: x\n: c\ndata: [DONE]\n\n"}) {
+    CAPTURE(done);
+    CHECK(read_answer(kStream, done) == "ended ");
+    CHECK(read_answer(kStream, usage + done) == "usage c1 1 0 0 0 {}\nended ");
+    check_every_split(kStream, usage + done);
+  }
+  // In one event with the last chunk.
+  const std::string together = usage.substr(0, usage.size() - 1) + "data: [DONE] \n\n";
+  CHECK(read_answer(kStream, together) == "usage c1 1 0 0 0 {}\nended ");
+  check_every_split(kStream, together);
+  CHECK(read_answer(kStream, "data: oops\ndata: [DONE]\n\n") == "ended unreadable missed ");
+  for (const std::string other : {"data: [DONE\n\n", "data: [ DONE ]\n\n", "data: [DONE][DONE]\n\n"}) {
+    CHECK(read_answer(kStream, other) == "unreadable missed ");
+  }
+}
+
+TEST_CASE("chat answer: in order and with every choice finished, it is whole without [DONE]") {
+  const std::string text = delta(R"("content":"a")");
+  const std::string stop = delta("", 0, "\"stop\"");
+  const std::string other = delta(R"("content":"b")", 1);
+  const std::string usage = chunk("", R"(,"usage":{"prompt_tokens":1})");
+  const std::string whole[] = {
+      stop,
+      text + stop,
+      text + text + delta(R"("content":"b")", 0, "\"length\""),
+      chunk("") + text + stop + usage,
+      text + other + delta("", 1, "\"stop\"") + stop,
+      chunk(R"({"delta":{"content":"x"},"finish_reason":"stop"})"),
+      chunk(R"({"index":0,"delta":{},"finish_reason":"stop"},{"index":1,"delta":{},"finish_reason":"stop"})"),
+      text + stop.substr(0, stop.size() - 2),
+  };
+  for (const std::string& stream : whole) {
+    CAPTURE(stream);
+    CHECK(read_answer(kStream, stream).ends_with("ended "));
+    check_every_split(kStream, stream);
+    // Without the end of the framing nobody knows what would have come.
+    CHECK_FALSE(read_answer(kStream, stream, false).ends_with("ended "));
+  }
+  const std::string cut[] = {
+      "",
+      ": c\n\n",
+      text,
+      usage,
+      chunk(""),
+      stop + other,
+      text + other + stop,
+      text + delta("", 0, "\"\""),
+      text + delta("", 0, "7"),
+      stop + delta("", 128),
+      delta("", 128, "\"stop\""),
+      chunk("null"),
+      text + stop.substr(0, stop.size() - 4),
+  };
+  for (const std::string& stream : cut) {
+    CAPTURE(stream);
+    CHECK(read_answer(kStream, stream).find("ended") == std::string::npos);
+    check_every_split(kStream, stream);
+  }
+  const std::string tool = call(R"({"index":0,"id":"a","function":{"name":"f","arguments":"{}"}})");
+  CHECK(read_answer(kStream, tool + delta("", 0, "\"tool_calls\"")) == "tool c1 a f {}\nended ");
 }
 
 TEST_CASE("chat answer: a body that is no stream") {

@@ -167,8 +167,9 @@ TEST_CASE("messages answer: text deltas that look alike are still read") {
     return event(R"({"type":"content_block_delta","index":0,"delta":{)" + inner + "}}");
   };
   const std::string text = delta(R"("type":"text_delta","text":"a")");
-  CHECK(read_answer(kStream, text + text + delta(R"("type":"text_delta","text":"b\q")") + text) == "unreadable ");
-  CHECK(read_answer(kStream, text + delta("\"type\":\"text_delta\",\"text\":\"\xFF\"") + text) == "unreadable ");
+  CHECK(read_answer(kStream, text + text + delta(R"("type":"text_delta","text":"b\q")") + text) ==
+        "unreadable missed ");
+  CHECK(read_answer(kStream, text + delta("\"type\":\"text_delta\",\"text\":\"\xFF\"") + text) == "unreadable missed ");
   CHECK(read_answer(kStream, text + delta(R"("type":"text_delta","text":"a"}, "x":{)") + text).empty());
   const std::string in_text = R"("type":"text_delta","text":"a","type":"thinking_delta","thinking":"t")";
   CHECK(read_answer(kStream, text + block(0, R"({"type":"thinking","thinking":""})", {"{" + in_text + "}"}) + text) ==
@@ -176,8 +177,8 @@ TEST_CASE("messages answer: text deltas that look alike are still read") {
 }
 
 TEST_CASE("messages answer: an event that is not JSON makes it unreadable, and the rest is read") {
-  CHECK(read_answer(kStream, kStart + event("{\"type\":") + kStop) == kUsage + "ended unreadable ");
-  CHECK(read_answer(kStream, kStart + event("hello") + kStop) == kUsage + "ended unreadable ");
+  CHECK(read_answer(kStream, kStart + event("{\"type\":") + kStop) == kUsage + "ended unreadable missed ");
+  CHECK(read_answer(kStream, kStart + event("hello") + kStop) == kUsage + "ended unreadable missed ");
   CHECK(read_answer(kStream, kStart + event("17") + event("[]") + event("") + event("  ") + kStop) ==
         kUsage + "ended ");
 }

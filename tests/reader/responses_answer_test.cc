@@ -118,8 +118,8 @@ TEST_CASE("responses answer: deltas that look alike are still read") {
     return event("response.output_text.delta", R"(,"sequence_number":)" + number + R"(,"delta":")" + value + "\"");
   };
   CHECK(read_answer(kStream, text("a", "1") + text("b\\n", "22") + text("", "0") + kCompleted) == "ended ");
-  CHECK(read_answer(kStream, text("a", "1") + text("b", "022") + kCompleted) == "ended unreadable ");
-  CHECK(read_answer(kStream, text("a", "1") + text("b\\u12", "2") + kCompleted) == "ended unreadable ");
+  CHECK(read_answer(kStream, text("a", "1") + text("b", "022") + kCompleted) == "ended unreadable missed ");
+  CHECK(read_answer(kStream, text("a", "1") + text("b\\u12", "2") + kCompleted) == "ended unreadable missed ");
   CHECK(read_answer(kStream, text("a", "1") + text("b", "-2") + text("b", "1e5") + kCompleted) == "ended ");
 }
 

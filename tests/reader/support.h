@@ -86,6 +86,7 @@ inline std::string describe(const AnswerEnd& end, const std::vector<std::string>
   for (const std::string& line : lines) text += line + "\n";
   if (end.stream_ended) text += "ended ";
   if (end.unreadable) text += "unreadable ";
+  if (end.missed) text += "missed ";
   if (end.failed) {
     text += "failed(" + std::string(end.error_type) + "," + std::string(end.error_message) + "," +
             std::to_string(end.error_status) + ")";
