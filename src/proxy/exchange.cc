@@ -451,7 +451,7 @@ void Exchange::insert_usage() {
   ByteBuffer& bytes = buffers.block(edited);
   bytes.append(before.substr(0, facts.insert_offset));
   bytes.append(facts.insert_text);
-  bytes.append(before.substr(facts.insert_offset));
+  bytes.append(before.substr(facts.insert_offset + facts.replaced_size));
   buffers.release(std::exchange(body_, edited));
   withhold_ = true;
 }

@@ -34,9 +34,11 @@ struct RequestFacts {
   uint64_t prompt_size = 0;  // before the cut, in bytes
   std::string correlating_tool_call_id;
   std::string metadata_session_id;  // Anthropic: from metadata.user_id
-  // Chat with stream: true whose stream_options.include_usage is not true (spec section 4): where to insert what.
+  std::string prompt_cache_key;
+  // Chat with stream: true whose stream_options.include_usage is not true (spec sections 4 and 9): what to write where.
   bool insert_usage = false;
   size_t insert_offset = 0;  // in the body as it came
+  size_t replaced_size = 0;  // so many of its bytes from there on give way
   std::string insert_text;
 
   void clear();

@@ -3,6 +3,7 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
 #include <string>
 #include <string_view>
 
@@ -35,6 +36,29 @@ inline void check_judgement(std::string_view body, const RequestFacts& facts) {
   if (error == simdjson::SUCCESS) ASSERT((facts.status == BodyStatus::ok) == element.is_object());
 }
 
+// Nobody's parser may see a name more often than the client wrote it: but for a name that was not there at all.
+inline size_t times(std::string_view object, std::string_view name, JsonValue& last) {
+  JsonReader reader(object);
+  if (reader.peek() != JsonKind::object) return 0;
+  reader.enter();
+  size_t count = 0;
+  for (std::string_view key; reader.next_member(key);) {
+    const JsonValue value = reader.value();
+    if (key != name) continue;
+    ++count;
+    last = value;
+  }
+  return count;
+}
+
+inline void check_members(std::string_view body, std::string_view edited) {
+  JsonValue before, after, ignored;
+  const size_t options = times(body, "stream_options", before);
+  ASSERT(times(edited, "stream_options", after) == std::max(options, size_t{1}));
+  ASSERT(times(after.raw, "include_usage", ignored) == 1);
+  ASSERT(ignored.is(JsonKind::boolean_true));
+}
+
 inline void check_facts(RequestApi api, std::string_view body, const RequestFacts& facts) {
   for (const std::string* text :
        {&facts.model, &facts.prompt, &facts.correlating_tool_call_id, &facts.metadata_session_id}) {
@@ -46,12 +70,12 @@ inline void check_facts(RequestApi api, std::string_view body, const RequestFact
   if (!facts.insert_usage) return;
   ASSERT(api == RequestApi::chat_completions);
   ASSERT(facts.streaming);
-  std::string edited(body);
-  edited.insert(facts.insert_offset, facts.insert_text);
-  const RequestFacts again = read_request(api, edited);
+  ASSERT(facts.insert_offset + facts.replaced_size <= body.size());
+  const RequestFacts again = read_request(api, edited(body, facts));
   ASSERT(again.status == BodyStatus::ok);
   ASSERT(!again.insert_usage);
   ASSERT(again.prompt == facts.prompt);
+  check_members(body, edited(body, facts));
 }
 
 inline int fuzz_request(RequestApi api, const uint8_t* data, size_t size) {

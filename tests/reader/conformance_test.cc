@@ -187,8 +187,7 @@ void check_request(const Case& one) {
   const bool edited = column(one.expect, "upstream_body") == "include_usage";
   CHECK(facts.insert_usage == edited);
   if (!facts.insert_usage) return;
-  std::string body = one.request;
-  body.insert(facts.insert_offset, facts.insert_text);
+  const std::string body = reader::edited(one.request, facts);
   dom::parser parser;
   dom::element options;
   REQUIRE(parser.parse(body)["stream_options"].get(options) == simdjson::SUCCESS);

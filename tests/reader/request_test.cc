@@ -33,19 +33,18 @@ std::string session_of(const std::string& metadata) {
   return read_request(kMessages, "{\"metadata\":" + metadata + "}").metadata_session_id;
 }
 
-// The body with the insertion, or "-" if there is none. Whatever was inserted must parse to what was meant.
+// The body with the edit, or "-" if there is none. Whatever was edited must parse to what was meant.
 std::string inserted(const std::string& body) {
   const RequestFacts facts = read_request(kChat, body);
   CHECK(facts.status == BodyStatus::ok);
   if (!facts.insert_usage) return "-";
-  std::string edited = body;
-  edited.insert(facts.insert_offset, facts.insert_text);
+  const std::string text = edited(body, facts);
   JsonValue options, include_usage;
-  CHECK(read_members(edited, {{"stream_options", &options}}));
+  CHECK(read_members(text, {{"stream_options", &options}}));
   CHECK(read_members(options, {{"include_usage", &include_usage}}));
   CHECK(include_usage.is(JsonKind::boolean_true));
-  CHECK(!read_request(kChat, edited).insert_usage);
-  return edited;
+  CHECK(!read_request(kChat, text).insert_usage);
+  return text;
 }
 
 std::string refusal(std::string_view body) {
@@ -218,27 +217,42 @@ TEST_CASE("request: a prompt over 64 KiB is cut at a whole code point") {
   CHECK(facts.prompt_size == 90000);
 }
 
-TEST_CASE("chat request: usage is asked for in one insertion") {
+TEST_CASE("chat request: usage is asked for in one edit, and no member is written twice") {
   CHECK(inserted(R"({"stream":true})") == R"({"stream":true,"stream_options":{"include_usage":true}})");
   CHECK(inserted("{\"a\":{},\n \"stream\":true \n}\n") ==
         "{\"a\":{},\n \"stream\":true,\"stream_options\":{\"include_usage\":true} \n}\n");
   CHECK(inserted(R"({"stream_options":null,"stream":true})") ==
-        R"({"stream_options":null,"stream":true,"stream_options":{"include_usage":true}})");
+        R"({"stream_options":{"include_usage":true},"stream":true})");
+  CHECK(inserted("{\"stream_options\" :\tnull\n,\"stream\":true}") ==
+        "{\"stream_options\" :\t{\"include_usage\":true}\n,\"stream\":true}");
   CHECK(inserted(R"({"stream_options":{},"stream":true})") ==
         R"({"stream_options":{"include_usage":true},"stream":true})");
   CHECK(inserted(R"({"stream_options": { } ,"stream":true})") ==
         R"({"stream_options": {"include_usage":true } ,"stream":true})");
   CHECK(inserted(R"({"stream":true,"stream_options":{"include_usage":false, "x":{"y":"{"} }})") ==
-        R"({"stream":true,"stream_options":{"include_usage":false, "x":{"y":"{"},"include_usage":true }})");
+        R"({"stream":true,"stream_options":{"include_usage":true, "x":{"y":"{"} }})");
+  for (const std::string value : {"false", "null", "0", "\"true\"", "[1,{\"include_usage\":true}]", "{ \"a\" : 1 }"}) {
+    CAPTURE(value);
+    CHECK(inserted(
+              joined({R"({"stream":true,"stream_options":{ "a":1,"include_usage" : )", value, R"( ,"b":2},"c":3})"})) ==
+          R"({"stream":true,"stream_options":{ "a":1,"include_usage" : true ,"b":2},"c":3})");
+  }
+  CHECK(inserted(R"({"stream":true,"stream_options":{"include\u005fusage":false}})") ==
+        R"({"stream":true,"stream_options":{"include\u005fusage":true}})");
+  CHECK(inserted(R"({"stream":true,"stream_options":{"x":{"include_usage":false}}})") ==
+        R"({"stream":true,"stream_options":{"x":{"include_usage":false},"include_usage":true}})");
   CHECK(inserted(R"({"stream":true,"stream_options":{"include_usage":true,"include_usage":null}})") ==
-        R"({"stream":true,"stream_options":{"include_usage":true,"include_usage":null,"include_usage":true}})");
+        R"({"stream":true,"stream_options":{"include_usage":true}})");
+  CHECK(inserted(R"({"stream":true,"stream_options":{"include_usage":1, "a":"2" , "include_usage":"x","b":[],)"
+                 R"("include_usage":null }})") ==
+        R"({"stream":true,"stream_options":{"include_usage":true, "a":"2","b":[] }})");
   CHECK(inserted(R"({"stream_options":{"include_usage":true},"stream":true,"stream_options":{"a":1}})") ==
         R"({"stream_options":{"include_usage":true},"stream":true,"stream_options":{"a":1,"include_usage":true}})");
   CHECK(inserted(R"({"stream":true,"stream_options":{"a":"}"},"b":"}"})") ==
         R"({"stream":true,"stream_options":{"a":"}","include_usage":true},"b":"}"})");
 }
 
-TEST_CASE("chat request: where nothing is inserted") {
+TEST_CASE("chat request: where nothing is edited") {
   CHECK(inserted(R"({"stream":false})") == "-");
   CHECK(inserted(R"({"stream":true,"stream":false})") == "-");
   CHECK(inserted(R"({})") == "-");
@@ -330,7 +344,7 @@ TEST_CASE("request: hostile bytes change nothing but the facts") {
     damaged.resize(random() % 4 == 0 ? random() % (damaged.size() + 1) : damaged.size());
     const RequestFacts facts = read_request(static_cast<RequestApi>(i % 3), damaged);
     if (facts.status == BodyStatus::invalid_json) CHECK(facts.error_offset <= damaged.size());
-    if (facts.insert_usage) CHECK(facts.insert_offset < damaged.size());
+    if (facts.insert_usage) CHECK(facts.insert_offset + facts.replaced_size < damaged.size());
     if (facts.has_prompt) CHECK(simdjson::validate_utf8(facts.prompt));
   }
 }

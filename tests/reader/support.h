@@ -120,4 +120,11 @@ inline RequestFacts read_request(RequestApi api, std::string_view body, std::str
   return facts;
 }
 
+// The body as it goes upstream.
+inline std::string edited(std::string_view body, const RequestFacts& facts) {
+  std::string text(body);
+  if (facts.insert_usage) text.replace(facts.insert_offset, facts.replaced_size, facts.insert_text);
+  return text;
+}
+
 }  // namespace weir::reader
