@@ -4,13 +4,6 @@
 namespace weir::reader {
 namespace {
 
-std::string_view trimmed(std::string_view text) {
-  const auto is_space = [](char c) { return c == ' ' || (c >= '\t' && c <= '\r'); };
-  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
-  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
-  return text;
-}
-
 // Claude Code puts its session into metadata.user_id: as JSON in a string, or, earlier, in
 // "user_<hash>_account_<uuid>_session_<uuid>".
 void read_session(const JsonValue& metadata, RequestFacts& facts) {
@@ -20,13 +13,14 @@ void read_session(const JsonValue& metadata, RequestFacts& facts) {
   assign_unescaped(user_id.raw, session);
   if (read_members(session, {{"session_id", &session_id}}) && session_id.is_string()) {
     char room[64];
-    session.assign(trimmed(session_id.short_text(room)));  // a part of itself, mostly
-    return;
+    session.assign(session_id.short_text(room));  // a part of itself, mostly
+    return trim(session);
   }
   constexpr std::string_view mark = "_session_";
   const size_t at = session.find(mark);
   if (at == session.npos) return session.clear();
-  session.assign(trimmed(std::string_view(session).substr(at + mark.size())));
+  session.erase(0, at + mark.size());
+  trim(session);
 }
 
 }  // namespace

@@ -13,12 +13,11 @@ constexpr size_t kDecodedKeptMax = size_t{1} << 20;
 // The walk over the body: one pass that takes every byte.
 bool walk(RequestApi api, JsonReader& reader, RequestMembers& members) {
   const std::string_view turns_key = api == RequestApi::responses ? "input" : "messages";
-  const std::string_view call_id_key = api == RequestApi::responses ? "call_id" : "tool_call_id";
   reader.enter();
   std::string_view key;
   while (reader.next_member(key)) {
     if (key == turns_key) {
-      members.input = read_turns(reader, call_id_key, members.last);
+      members.input = read_turns(api, reader, members.last);
       continue;
     }
     const JsonValue value = reader.value();
@@ -26,6 +25,7 @@ bool walk(RequestApi api, JsonReader& reader, RequestMembers& members) {
     if (key == "stream") members.stream = value;
     if (key == "metadata") members.metadata = value;
     if (key == "stream_options") members.stream_options = value;
+    if (key == "prompt_cache_key") members.prompt_cache_key = value;
   }
   return reader.finish();
 }
@@ -51,6 +51,10 @@ void read_json(RequestApi api, std::string_view body, RequestFacts& facts) {
   }
   if (members.model.is_string()) assign_unescaped(members.model.raw, facts.model);
   facts.streaming = members.stream.is(JsonKind::boolean_true);
+  if (members.prompt_cache_key.is_string()) {
+    assign_unescaped(members.prompt_cache_key.raw, facts.prompt_cache_key);
+    trim(facts.prompt_cache_key);
+  }
   switch (api) {
     case RequestApi::messages:
       read_messages_request(members, facts);
@@ -82,19 +86,38 @@ void RequestFacts::clear() {
   prompt_size = 0;
   correlating_tool_call_id.clear();
   metadata_session_id.clear();
+  prompt_cache_key.clear();
   insert_usage = false;
   insert_offset = 0;
+  replaced_size = 0;
   insert_text.clear();
 }
 
-JsonValue read_turns(JsonReader& reader, std::string_view call_id_key, Turn& last) {
+void trim(std::string& text) {
+  constexpr std::string_view kBlanks = " \t\n\v\f\r";
+  text.erase(text.find_last_not_of(kBlanks) + 1);
+  text.erase(0, text.find_first_not_of(kBlanks));
+}
+
+bool Turn::is_setting() const {
+  if (!role.is(JsonKind::none) && !role.is(JsonKind::null)) return false;
+  char room[64];
+  const std::string_view shortened = type.short_text(room);
+  const std::string_view kind = shortened.empty() && type.is_string() ? type.raw : shortened;  // a long one
+  return kind != "message" && kind != "reasoning" && !kind.ends_with("_call") && !kind.ends_with("_output");
+}
+
+JsonValue read_turns(RequestApi api, JsonReader& reader, Turn& last) {
+  const bool responses = api == RequestApi::responses;
+  const std::string_view call_id_key = responses ? "call_id" : "tool_call_id";
   last = {};
   if (reader.peek() != JsonKind::array) return reader.value();
   reader.enter();
   while (reader.next_element()) {
     Turn turn;
     turn.seen = true;
-    if (reader.peek() == JsonKind::object) {
+    const bool is_object = reader.peek() == JsonKind::object;
+    if (is_object) {
       reader.enter();
       std::string_view key;
       while (reader.next_member(key)) {
@@ -107,7 +130,8 @@ JsonValue read_turns(JsonReader& reader, std::string_view call_id_key, Turn& las
     } else {
       reader.value();
     }
-    if (!turn.is_instruction()) last = turn;
+    const bool passed_over = turn.is_instruction() || (responses && is_object && turn.is_setting());
+    if (!passed_over) last = turn;
   }
   return {};
 }

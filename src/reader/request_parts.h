@@ -2,6 +2,7 @@
 // members of the body's top-level object that are its own; request.cc reads those that all share, and owns the walk.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "reader/json.h"
@@ -14,17 +15,22 @@ struct Turn {
   bool seen = false;
   JsonValue type, role, content, call_id;
   bool is_instruction() const { return role.is_text("system") || role.is_text("developer"); }
+  // Of a Responses input: no turn at all, such as the settings that Codex puts last (spec section 9, "The last turn").
+  bool is_setting() const;
 };
 
 // What the walk over the top-level object found; of duplicate keys the last.
 struct RequestMembers {
-  JsonValue model, stream, metadata, stream_options, input;
+  JsonValue model, stream, metadata, stream_options, prompt_cache_key, input;
   Turn last;  // of `messages` or `input`: the last that is no instruction
 };
 
 // Takes the next value of `reader`. Of an array, which holds the conversation, it leaves in `last` the last element
-// that is not system or developer, with the member `call_id_key` that correlates; any other value it returns.
-JsonValue read_turns(JsonReader& reader, std::string_view call_id_key, Turn& last);
+// that is a turn of user or model, with the id by which it correlates; any other value it returns.
+JsonValue read_turns(RequestApi api, JsonReader& reader, Turn& last);
+
+// Takes white space off both ends.
+void trim(std::string& text);
 
 // Appends a prompt's text; between two parts goes `separator`.
 class PromptWriter {

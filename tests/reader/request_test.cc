@@ -199,6 +199,40 @@ TEST_CASE("responses request: the prompt") {
   CHECK(prompt_of(kResponses, "null") == "-");
 }
 
+TEST_CASE("responses request: what is no turn is passed over") {
+  const std::string prompt = R"({"type":"message","role":"user","content":"a"})";
+  const auto behind = [&](const std::string& items) { return joined({"[", prompt, ",", items, "]"}); };
+  for (const std::string item :
+       {R"({"type":"configuration_update","reasoning":{"effort":"low"}})", R"({"type":"item_reference","id":"m"})",
+        R"({"type":"mcp_list_tools"})", R"({"id":"m"})", R"({"type":null,"role":null})", "{}",
+        R"({"type":"a_very_long_name_of_a_type_that_has_more_than_sixty_four_bytes_in_all_update"})"}) {
+    CAPTURE(item);
+    CHECK(prompt_of(kResponses, behind(item)) == "a");
+    CHECK(prompt_of(kResponses, behind(joined({item, ",", item}))) == "a");
+    CHECK(call_of(kResponses, joined({R"([{"type":"function_call_output","call_id":"c"},)", item, "]"})) == "c");
+  }
+  for (const std::string item :
+       {R"({"type":"message"})", R"({"type":"reasoning"})", R"({"type":"shell_call"})",
+        R"({"type":"shell_call_output"})", R"({"type":"local_shell_c\u0061ll"})",
+        R"({"type":"configuration_update","role":"assistant"})", R"("text")", "7",
+        R"({"type":"a_very_long_name_of_a_type_that_has_more_than_sixty_four_bytes_in_all_output"})"}) {
+    CAPTURE(item);
+    CHECK(prompt_of(kResponses, behind(item)) == "-");
+  }
+  CHECK(prompt_of(kResponses, R"([{"type":"configuration_update"}])") == "-");
+  // Messages of the other APIs have roles.
+  CHECK(prompt_of(kChat, R"([{"role":"user","content":"a"},{"type":"x"}])") == "-");
+}
+
+TEST_CASE("request: the key of the prompt's cache") {
+  CHECK(read_request(kResponses, R"({"prompt_cache_key":" k\u0031 \n"})").prompt_cache_key == "k1");
+  CHECK(read_request(kChat, R"({"prompt_cache_key":"a","prompt_cache_key":"b"})").prompt_cache_key == "b");
+  for (const std::string body :
+       {R"({})", R"({"prompt_cache_key":7})", R"({"prompt_cache_key":"  "})", R"({"a":{"prompt_cache_key":"x"}})"}) {
+    CHECK(read_request(kResponses, body).prompt_cache_key == "");
+  }
+}
+
 TEST_CASE("responses request: the output of a call at the end correlates") {
   CHECK(call_of(kResponses, R"([{"type":"function_call_output","call_id":"a"}])") == "a");
   CHECK(call_of(kResponses, R"([{"type":"function_call_output","call_id":"a"},{"role":"system","content":"s"}])") ==
