@@ -106,6 +106,14 @@ void LimitTable::leave(Hold& hold) {
   ASSERT(count_in(before, kCountBits) > 0);
 }
 
+uint64_t LimitTable::holds() const {
+  uint64_t sum = 0;
+  for (uint32_t i = 0; i <= mask_; i++) {
+    sum += count_in(entries_[i].owner.load(std::memory_order_relaxed), kCountBits);
+  }
+  return sum;
+}
+
 Limiter::Limiter(uint32_t connections)
     : addresses(std::bit_ceil(std::clamp(connections, kAddressesMin / 4, kAddressesMax / 4) * 4)),
       initiators(kInitiators) {

@@ -52,6 +52,8 @@ class LimitTable {
   Entered enter(uint64_t key, uint32_t count_max, uint64_t now_ns);
   void leave(Hold& hold);  // a hold of nothing is fine
 
+  // What is entered and has not left, of all keys; looks at every entry.
+  uint64_t holds() const;
   // How often no place was found within kProbes: then nothing is limited. Written by any thread, on that rare way only.
   uint64_t full_count() const { return full_count_.load(std::memory_order_relaxed); }
 
@@ -76,6 +78,7 @@ struct Limiter {
   // Room for four times as many addresses as there can be connections.
   explicit Limiter(uint32_t connections);
 
+  uint64_t holds() const { return addresses.holds() + initiators.holds(); }
   // Keyed by random bits of this process: nobody can choose keys that meet in one place. Never 0.
   uint64_t key_of(std::string_view bytes) const;
 

@@ -80,6 +80,19 @@ TEST_CASE("limiter: so many at once and no more; one that leaves makes room") {
   CHECK(table.enter(kKey, 2, kNow).count == 2);
 }
 
+TEST_CASE("limiter: what is held is counted over all keys") {
+  LimitTable table(64);
+  CHECK(table.holds() == 0);
+  LimitTable::Entered one = table.enter(1, 4, 1);
+  LimitTable::Entered again = table.enter(1, 4, 1);
+  LimitTable::Entered other = table.enter(2, 4, 1);
+  CHECK(table.holds() == 3);
+  table.leave(again.hold);
+  table.leave(one.hold);
+  table.leave(other.hold);
+  CHECK(table.holds() == 0);
+}
+
 TEST_CASE("limiter: an entry that counts something is not given away; when all are in use nothing is limited") {
   LimitTable table(16);
   std::vector<LimitTable::Entered> held;

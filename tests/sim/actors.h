@@ -21,17 +21,22 @@ class World {
   virtual Random& random() = 0;
   virtual Plan* plan_of(std::string_view marker) = 0;
   virtual const Person* person_of(std::string_view token) = 0;
+  virtual const Person* person_of_key(std::string_view key_id) = 0;
   virtual std::string operator_key(uint32_t provider, uint32_t version) = 0;
   virtual uint32_t key_version() = 0;        // the newest that was posted
   virtual uint32_t known_key_version() = 0;  // that the worker has taken
   // Whether this answer of weir's own may have been caused by what went wrong around it.
   virtual bool excuses(const Plan& plan, uint16_t status) = 0;
   virtual bool authorizer_faulty() = 0;
+  virtual bool has_rules() = 0;
+  virtual std::string_view username_of(const Plan& plan) = 0;  // as weir knows it
   virtual void client_finished() = 0;
 };
 
 struct ClientScript {
   uint32_t number = 0;
+  int listener = -1;
+  uint32_t peer = 0;  // see Kernel::dial()
   std::vector<Plan*> plans;
   bool pipelined = false;
   uint64_t start_ns = 0;
@@ -54,7 +59,7 @@ struct ClientScript {
 // A client with one connection at a time; a new one when the last has ended and requests are left.
 class Client : public Actor {
  public:
-  Client(World& world, ClientScript script, int listener);
+  Client(World& world, ClientScript script);
   void begin();
   bool finished() const { return finished_; }
   std::string describe() const;
@@ -81,7 +86,6 @@ class Client : public Actor {
 
   World& world_;
   ClientScript script_;
-  int listener_;
   Link* link_ = nullptr;
   uint32_t connection_ = 0;  // counts them; what was planned for an earlier one is void
   size_t next_ = 0;          // to write
@@ -144,7 +148,7 @@ class AuthorizerService : public Actor {
   void on_end(bool reset) override;
 
  private:
-  void answer(std::string_view token);
+  void answer(const Person& person);
 
   World& world_;
   Link& link_;

@@ -29,6 +29,10 @@ BREAKS = {
     "again": ("exchange_answer.cc", "if (!answer_byte_seen_ && upstream", "if (upstream"),
     # A provider's connection that reads no more once its client was slow.
     "stuck": ("exchange.cc", "  upstream_->stream().resume_receive();\n", ""),
+    # A place among an initiator's exchanges that is never given back.
+    "hold": ("exchange.cc", "  if (initiator_hold_.holds()) worker_->limiter().initiators.leave(initiator_hold_);\n", ""),
+    # A Unix socket that lets every user in.
+    "uid": ("worker.cc", "  if (listener.unix_socket && !listener.allowed_uids.empty()) {", "  if (listener.unix_socket && listener.trusted && listener.allowed_uids.empty()) {"),
     # A connection on which an answer is still coming, for the next exchange.
     "cross": ("exchange.cc", "  if (reading_) finish_reading(false);\n  let_upstream_go(false);\n",
               "  if (reading_) finish_reading(false);\n  let_upstream_go(true);\n"),

@@ -43,8 +43,7 @@ bool is_prefix_with_error(std::string_view body, std::string_view sent, bool who
 
 }  // namespace
 
-Client::Client(World& world, ClientScript script, int listener)
-    : world_(world), script_(std::move(script)), listener_(listener) {}
+Client::Client(World& world, ClientScript script) : world_(world), script_(std::move(script)) {}
 
 void Client::begin() {
   world_.kernel().after(script_.start_ns, [this] { connect(); });
@@ -75,7 +74,7 @@ void Client::connect() {
   held_ = false;
   answer_closes_ = false;
   next_ = current_;
-  link_ = &world_.kernel().dial(listener_, *this);
+  link_ = &world_.kernel().dial(script_.listener, *this, script_.peer);
   link_->read_slowly(script_.window, script_.read_chunk, script_.read_pause_ns);
   trace("client {}: connects, link {}", script_.number, link_->id());
   write_next();
@@ -198,6 +197,7 @@ bool Client::parse_head() {
   require(current_ < next_, "client {} got bytes and has asked nothing: {}", script_.number, in_);
   require(!answer_closes_, "client {} got bytes behind an answer that closes: {}", script_.number, in_);
   Plan& plan = *script_.plans[current_];
+  require(!plan.forbidden, "client {} may not connect, and is answered: {}", script_.number, in_);
   wire::ResponseHead head;
   const wire::HeadResult result = wire::parse_response_head(in_, 0, 1u << 20, head);
   if (result.status == wire::HeadStatus::need_more) return false;
@@ -230,6 +230,8 @@ bool Client::parse_head() {
   }
   if (refused_) {
     judge_refusal(plan, head.status);
+    require(head.status != 429 || head.find(wire::HeaderName::retry_after) != nullptr,
+            "request {} was refused with 429 and not told when to come again", plan.marker);
   } else {
     require(head.status == plan.answer.status, "request {} got status {} instead of {}", plan.marker, head.status,
             plan.answer.status);

@@ -113,7 +113,8 @@ const Engine::Counters& Engine::counters() const {
 }
 
 std::optional<Address> peer_address(int socket) {
-  return *parse_address(kernel().peer_of(socket));
+  const std::optional<std::string> peer = kernel().peer_of(socket);
+  return peer ? std::optional(*parse_address(*peer)) : std::nullopt;
 }
 std::optional<uint64_t> acknowledged_bytes(int socket) {
   return kernel().acknowledged_bytes(socket);
@@ -125,8 +126,7 @@ Result<int> open_stream(int family) {
   return stream;
 }
 std::optional<uint32_t> peer_uid(int socket) {
-  (void)socket;
-  return std::nullopt;
+  return kernel().uid_of(socket);
 }
 
 }  // namespace weir::io

@@ -15,6 +15,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <queue>
 #include <string>
 #include <string_view>
@@ -113,6 +114,8 @@ class Link {
 
   Kernel& kernel_;
   uint32_t id_;
+  uint32_t peer_ = 0;
+  bool unix_socket_ = false;
   int descriptor_ = -1;
   Actor* actor_ = nullptr;
   // towards the worker
@@ -161,8 +164,10 @@ class Kernel {
   // --- the far ends ---
   using Answerer = std::function<Actor*(Link&)>;
   void serve(const std::string& address, Answerer answerer) { services_[address] = std::move(answerer); }
-  int add_listener();
-  Link& dial(int listener, Actor& actor);
+  enum class Family : uint8_t { internet, unix_socket };
+  int add_listener(Family family);
+  // `peer`: of an internet connection the address that it comes from, of a Unix socket the user's id.
+  Link& dial(int listener, Actor& actor, uint32_t peer);
   void mail_posted();
   void set_on_turn(std::function<void()> on_turn) { on_turn_ = std::move(on_turn); }
   Weather& weather() { return weather_; }
@@ -187,9 +192,10 @@ class Kernel {
   uint32_t buffers_free() const { return options_.buffers - buffers_held_; }
   uint32_t buffers_total() const { return options_.buffers; }
   const io::Engine::Counters& counters() const { return counters_; }
-  int open_stream();  // -1: out of descriptors
-  std::string peer_of(int socket);
-  uint64_t acknowledged_bytes(int socket);
+  int open_stream();                                       // -1: out of descriptors
+  std::optional<std::string> peer_of(int socket);          // none of a Unix socket
+  std::optional<uint32_t> uid_of(int socket);              // of a Unix socket
+  std::optional<uint64_t> acknowledged_bytes(int socket);  // none of a Unix socket
 
   // --- at the end ---
   void run_out();            // what the far ends still do when the worker is gone
@@ -221,6 +227,7 @@ class Kernel {
   struct Descriptor {
     Link* link = nullptr;
     bool listener = false;
+    bool unix_socket = false;
     bool closed = false;  // close() was called
     std::deque<Link*> backlog;
     Operation* accept = nullptr;

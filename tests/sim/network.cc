@@ -17,15 +17,19 @@ constexpr uint32_t kReceivesAtOnce = 32;  // completions that one multishot rece
 
 // --- accepting and connecting ---
 
-int Kernel::add_listener() {
-  descriptors_.emplace_back().listener = true;
+int Kernel::add_listener(Family family) {
+  Descriptor& made = descriptors_.emplace_back();
+  made.listener = true;
+  made.unix_socket = family == Family::unix_socket;
   return kFirstDescriptor + static_cast<int>(descriptors_.size()) - 1;
 }
 
-Link& Kernel::dial(int listener, Actor& actor) {
+Link& Kernel::dial(int listener, Actor& actor, uint32_t peer) {
   Link& link = links_.emplace_back(*this, static_cast<uint32_t>(links_.size()));
   link.actor_ = &actor;
+  link.peer_ = peer;
   const size_t index = static_cast<size_t>(listener - kFirstDescriptor);
+  link.unix_socket_ = descriptors_[index].unix_socket;
   after(delay(), [this, index, &link] {
     Descriptor& listening = descriptors_[index];
     if (listening.closed) {
@@ -73,13 +77,20 @@ int Kernel::open_stream() {
   return link.descriptor_;
 }
 
-std::string Kernel::peer_of(int socket) {
-  Descriptor& used = descriptor(socket, "getpeername");
-  return fmt::format("10.9.{}.{}:5000", used.link->id_ / 250, used.link->id_ % 250 + 1);
+std::optional<std::string> Kernel::peer_of(int socket) {
+  const Link& link = *descriptor(socket, "getpeername").link;
+  if (link.unix_socket_) return std::nullopt;
+  return fmt::format("10.9.{}.{}:5000", link.peer_ / 250, link.peer_ % 250 + 1);
 }
 
-uint64_t Kernel::acknowledged_bytes(int socket) {
-  return descriptor(socket, "getsockopt").link->read_bytes_;
+std::optional<uint32_t> Kernel::uid_of(int socket) {
+  const Link& link = *descriptor(socket, "getsockopt").link;
+  return link.unix_socket_ ? std::optional(link.peer_) : std::nullopt;
+}
+
+std::optional<uint64_t> Kernel::acknowledged_bytes(int socket) {
+  const Link& link = *descriptor(socket, "getsockopt").link;
+  return link.unix_socket_ ? std::nullopt : std::optional(link.read_bytes_);
 }
 
 void Kernel::do_connect(Operation& operation) {

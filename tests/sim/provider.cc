@@ -121,6 +121,12 @@ void Provider::check_head(Plan& plan, const wire::RequestHead& head, std::string
     require(right, "request {} bears the wrong credential: {}: {}", plan.marker, header.name, header.value);
   }
   require(credentials == 1, "request {} bears {} credentials", plan.marker, credentials);
+  const std::string_view team = header_value(head, "X-Team");
+  const bool ruled = world_.has_rules() && plan.api != gateway::Api::none;
+  require(team == (ruled ? world_.username_of(plan) : std::string_view()), "request {}: the rule has set X-Team: {}",
+          plan.marker, team);
+  require(header_value(head, "X-Internal-Note").empty() == ruled, "request {}: X-Internal-Note is {}", plan.marker,
+          ruled ? "there" : "gone");
 }
 
 void Provider::request_complete() {
@@ -224,13 +230,16 @@ void AuthorizerService::on_bytes(std::string_view bytes) {
     const wire::HeadResult result = wire::parse_request_head(in_, 0, 1u << 20, head);
     if (result.status == wire::HeadStatus::need_more) return;
     require(result.status == wire::HeadStatus::complete, "the authorizer got a malformed head: {}", in_);
+    const std::string_view key_id = header_value(head, "X-Weir-Delegated-Key-Id");
     const wire::Header* bearer = head.find(wire::HeaderName::authorization);
-    require(bearer != nullptr && bearer->value.starts_with("Bearer "), "the authorizer got no token: {}", in_);
+    require(key_id.empty() == (bearer != nullptr && bearer->value.starts_with("Bearer ")),
+            "the authorizer is to be asked about a token or a key id: {}", in_);
     require(in_.find("sk-own") == in_.npos && in_.find("operator") == in_.npos,
             "the authorizer got a provider's credential: {}", in_);
-    const std::string token(bearer->value.substr(7));
+    const Person* person = key_id.empty() ? world_.person_of(bearer->value.substr(7)) : world_.person_of_key(key_id);
+    require(person != nullptr, "the authorizer is asked about somebody whom nobody is: {}", in_);
     in_.erase(0, result.size);
-    answer(token);
+    answer(*person);
   }
 }
 
@@ -240,12 +249,10 @@ void AuthorizerService::on_end(bool reset) {
   link_.close();
 }
 
-void AuthorizerService::answer(std::string_view token) {
+void AuthorizerService::answer(const Person& person) {
   Random& random = world_.random();
-  const Person* person = world_.person_of(token);
-  require(person != nullptr, "the authorizer is asked about a token that nobody has: {}", token);
-  std::string body = fmt::format(R"({{"id":"{}","username":"{}","more":[1,2]}})", person->id, person->username);
-  int status = person->known ? 200 : 401;
+  std::string body = fmt::format(R"({{"id":"{}","username":"{}","more":[1,2]}})", person.id, person.username);
+  int status = person.known ? 200 : 401;
   const uint64_t fault = world_.authorizer_faulty() ? random.below(10) : 9;
   uint64_t delay_ns = random.skewed(30 * kNsPerMs);
   if (fault == 0) body = "{not json";
@@ -259,7 +266,7 @@ void AuthorizerService::answer(std::string_view token) {
   const bool cut = fault == 3 || fault == 4;
   if (cut) wire.resize(random.size(0, wire.size() - 1 - (framing == 2 ? body.size() : 0)));
   const bool closes = framing == 2 || cut;
-  trace("authorizer on link {}: {} for {}{}", link_.id(), status, person->username, cut ? ", cut" : "");
+  trace("authorizer on link {}: {} for {}{}", link_.id(), status, person.username, cut ? ", cut" : "");
   world_.kernel().after(delay_ns, [this, wire, closes, reset = fault == 4] {
     if (over_) return;
     link_.write(wire);

@@ -50,7 +50,7 @@ bool is_copilot(uint32_t provider) {
 }  // namespace
 
 // The table of spec section 1, as the client sees it.
-void Scripts::choose_auth(Plan& plan) {
+void Scripts::choose_auth(Plan& plan, bool trusted) {
   const std::string& token = plan.person->token;
   const std::string own = fmt::format("sk-own-{}-{}", plan.marker, random_.letters(12));
   const uint64_t kind = random_.below(shape_.odd_requests ? 24 : 20);
@@ -92,9 +92,21 @@ void Scripts::choose_auth(Plan& plan) {
     }
   }
   if (!known) plan.refusal = 403;
+  if (trusted && random_.percent(50)) {
+    delegate(plan);
+  } else if (!trusted && random_.percent(5)) {
+    auth_headers_ += "X-Weir-Delegated-Key-Id: key-0\r\n";  // means nothing here
+  }
 }
 
-void Scripts::fill(Plan& plan, uint32_t number, const Person& person) {
+// The key id stands for the token, which a centralized caller then leaves out.
+void Scripts::delegate(Plan& plan) {
+  plan.delegated = true;
+  const std::string named = fmt::format("X-Weir-Delegated-Key-Id: key-{}\r\n", plan.person->number);
+  auth_headers_ = plan.byok ? auth_headers_ + named : named;
+}
+
+void Scripts::fill(Plan& plan, uint32_t number, const Person& person, bool trusted) {
   static constexpr Route kBridged[] = {
       {0, "POST", "/v1/messages?beta=true", Api::messages},    {3, "POST", "/v1/messages", Api::messages},
       {1, "POST", "/chat/completions", Api::chat_completions}, {1, "POST", "/responses", Api::responses},
@@ -117,7 +129,7 @@ void Scripts::fill(Plan& plan, uint32_t number, const Person& person) {
   plan.provider = route.provider;
   plan.api = route.api;
   const ProviderSpec& provider = kProviders[route.provider];
-  choose_auth(plan);
+  choose_auth(plan, trusted);
   const char* method = route.method;
   std::string path = route.path;
   if (plan.refusal == 0 && shape_.odd_requests && random_.percent(6)) {
@@ -209,6 +221,7 @@ void Scripts::write_request(Plan& plan, const char* method, const std::string& t
       fmt::format("X-Weir-Request-Id: {}\r\n", plan.marker),
       auth_headers_,
       "User-Agent: sim/1\r\n",
+      "X-Internal-Note: 1\r\n",
       "Accept-Encoding: gzip\r\n",
       fmt::format("X-Filler: {}\r\n", filler(static_cast<size_t>(random_.skewed(600))))};
   if (plan.close) headers.emplace_back("Connection: close\r\n");
@@ -424,7 +437,7 @@ void Scripts::plan_answer(Plan& plan) {
     constexpr Fault kFaults[] = {Fault::reset, Fault::orderly_close, Fault::stall};
     answer.fault = kFaults[random_.below(3)];
     answer.fault_at = random_.size(0, wire.size() - 1);
-    if (answer.until_close && answer.fault == Fault::orderly_close && answer.fault_at > answer.head_end)
+    if (answer.until_close && answer.fault == Fault::orderly_close && answer.fault_at >= answer.head_end)
       answer.fault = Fault::reset;
   }
   answer.early = random_.percent(4);

@@ -82,6 +82,7 @@ struct Plan {
   uint32_t provider = 0;
   gateway::Api api = gateway::Api::none;  // none: passthrough
   bool byok = false;
+  bool delegated = false;         // a key id is named instead of a token
   std::string credential_header;  // what the provider must get; the value is empty for the operator's key
   std::string credential;
   std::string credential_kind;
@@ -102,7 +103,8 @@ struct Plan {
   uint32_t usages = 0;
   bool completed = false;  // by the journal
   bool client_has_all = false;
-  bool excused = false;  // the client misbehaves or leaves: anything goes, but nothing wrong
+  bool forbidden = false;  // comes from a user who may not connect
+  bool excused = false;    // the client misbehaves or leaves: anything goes, but nothing wrong
 };
 
 class Scripts {
@@ -117,11 +119,13 @@ class Scripts {
   };
   Scripts(Random& random, const Shape& shape) : random_(random), shape_(shape) {}
 
-  void fill(Plan& plan, uint32_t number, const Person& person);
+  // `trusted`: it comes in where a key id may be named.
+  void fill(Plan& plan, uint32_t number, const Person& person, bool trusted);
 
  private:
   struct Route;
-  void choose_auth(Plan& plan);
+  void choose_auth(Plan& plan, bool trusted);
+  void delegate(Plan& plan);
   void write_body(Plan& plan, size_t size);
   void write_request(Plan& plan, const char* method, const std::string& target, bool has_body);
   void write_malformed(Plan& plan);

@@ -102,6 +102,17 @@ const Person* Simulation::person_of(std::string_view token) {
   return found == people_.end() ? nullptr : &*found;
 }
 
+const Person* Simulation::person_of_key(std::string_view key_id) {
+  const auto found = std::ranges::find_if(
+      people_, [&](const Person& person) { return fmt::format("key-{}", person.number) == key_id; });
+  return found == people_.end() ? nullptr : &*found;
+}
+
+std::string_view Simulation::username_of(const Plan& plan) {
+  return shape_.authorizer == gateway::AuthorizerKind::none ? worker_->snapshot().policy->config.authorizer.username
+                                                            : std::string_view(plan.person->username);
+}
+
 bool Simulation::excuses(const Plan& plan, uint16_t status) {
   const Kernel::Faults& faults = kernel_.faults();
   const bool bad_gateway = status == 502 || status == 504;
@@ -111,6 +122,7 @@ bool Simulation::excuses(const Plan& plan, uint16_t status) {
   if (faults.connects + faults.descriptors > 0 && bad_gateway) return true;
   const bool authorizer_may_fail = shape_.authorizer_faulty || faults.connects + faults.descriptors > 0;
   if (shape_.authorizer == gateway::AuthorizerKind::http && authorizer_may_fail && status == 503) return true;
+  if (shape_.limits && (status == 0 || status == 429)) return true;
   return shape_.journal_full && plan.api != gateway::Api::none && status == 503;
 }
 
@@ -177,6 +189,7 @@ void Simulation::take(const record::Start& start) {
     require(start.initiator_id == plan->person->id, "request {} is recorded as {}'s instead of {}'s", plan->marker,
             start.initiator_id, plan->person->id);
   }
+  require(start.auth_delegated == plan->delegated, "request {}: delegation is recorded wrong", plan->marker);
   require(start.provider == kProviders[plan->provider].name, "request {} is recorded for {}", plan->marker,
           start.provider);
   require(start.credential_kind == plan->credential_kind, "request {}: the credential is recorded as {}", plan->marker,
@@ -228,6 +241,8 @@ void Simulation::check_idle(const char* when) {
   require(WorkerProbe::upstreams(*worker_) == 0, "{} upstream connections are left {}",
           WorkerProbe::upstreams(*worker_), when);
   require(WorkerProbe::blocks(*worker_) == 0, "{} blocks are in use {}", WorkerProbe::blocks(*worker_), when);
+  const uint64_t holds = limiter_ ? limiter_->holds() : 0;
+  require(holds == 0, "{} places are held in the limits {}", holds, when);
   require(WorkerProbe::released_blocks_untouched(*worker_), "a block was written to that nobody held, seen {}", when);
   require(WorkerProbe::event_memory(*worker_) == 0, "{} bytes of events are held {}",
           WorkerProbe::event_memory(*worker_), when);

@@ -30,6 +30,9 @@ struct Shape {
   bool reloads = false;
   bool drains_early = false;
   bool late_addresses = false;
+  bool limits = false;
+  bool rules = false;
+  bool unix_socket = false;
 };
 
 // Over all seeds, to see that the simulation reaches what it is for.
@@ -49,11 +52,14 @@ class Simulation : public World {
   Random& random() override { return random_; }
   Plan* plan_of(std::string_view marker) override;
   const Person* person_of(std::string_view token) override;
+  const Person* person_of_key(std::string_view key_id) override;
   std::string operator_key(uint32_t provider, uint32_t version) override;
   uint32_t key_version() override { return key_version_; }
   uint32_t known_key_version() override { return known_key_version_; }
   bool excuses(const Plan& plan, uint16_t status) override;
   bool authorizer_faulty() override { return shape_.authorizer_faulty; }
+  bool has_rules() override { return shape_.rules; }
+  std::string_view username_of(const Plan& plan) override;
   void client_finished() override;
 
  private:
@@ -93,9 +99,11 @@ class Simulation : public World {
   std::string journal_path_;
   std::unique_ptr<record::Journal> journal_;
   uint64_t journal_read_ = 0;
-  bool journal_held_ = false;  // the recorder is away
+  bool journal_held_ = false;                  // the recorder is away
+  std::unique_ptr<gateway::Limiter> limiter_;  // outlives the worker
   std::unique_ptr<proxy::Worker> worker_;
   int listener_ = -1;
+  int unix_listener_ = -1;
   std::vector<Person> people_;
   std::deque<Plan> plans_;
   std::unordered_map<std::string, Plan*> by_marker_;

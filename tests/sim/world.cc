@@ -15,6 +15,8 @@ namespace {
 std::string origin_address(uint32_t origin) {
   return fmt::format("10.1.0.{}:80", origin + 1);
 }
+constexpr uint32_t kAllowedUid = 998;
+constexpr uint32_t kOtherUid = 7;
 constexpr const char* kDeadAddress = "10.1.9.9:80";
 
 uint64_t pick(Random& random, std::initializer_list<uint64_t> values) {
@@ -31,6 +33,8 @@ void Simulation::draw_shape() {
                                             : gateway::AuthorizerKind::none;
   shape_.late_addresses = random_.percent(20);
   shape_.odd_requests = random_.percent(50);
+  shape_.rules = random_.percent(30);
+  shape_.unix_socket = random_.percent(30);
   // A third of the seeds have only weather: there every request must be answered whole.
   if (random_.percent(33)) return;
   shape_.authorizer_faulty = random_.percent(25);
@@ -40,6 +44,7 @@ void Simulation::draw_shape() {
   shape_.journal_full = random_.percent(10);
   shape_.reloads = random_.percent(25);
   shape_.drains_early = random_.percent(20);
+  shape_.limits = random_.percent(20);
 }
 
 void Simulation::draw_weather(Weather& weather) {
@@ -81,9 +86,13 @@ std::string Simulation::operator_key(uint32_t provider, uint32_t version) {
 }
 
 std::string Simulation::configuration() const {
-  std::string text = R"(
-[limits]
-max_body = "256KiB"
+  std::string text = "[limits]\nmax_body = \"256KiB\"\n";
+  if (shape_.limits) {
+    text +=
+        "address_connections = 2\naddress_requests = \"3/s\"\naddress_burst = 4\n"
+        "initiator_requests = \"200/m\"\ninitiator_burst = 3\ninitiator_exchanges = 2\n";
+  }
+  text += R"(
 [timeouts]
 head = "5s"
 body = "6s"
@@ -98,6 +107,17 @@ upstream_idle = "10s"
 name = "public"
 address = "127.0.0.1:4001"
 )";
+  if (shape_.unix_socket) {
+    text += fmt::format(
+        "[[listener]]\nname = \"agents\"\naddress = \"unix:/run/weir-sim.sock\"\ntrusted = true\n"
+        "allowed_uids = [{}]\n",
+        kAllowedUid);
+  }
+  if (shape_.rules) {
+    text +=
+        "[[rule]]\nname = \"team\"\nwhen = { route = \"bridged\" }\nstrip = [\"x-internal-*\"]\n"
+        "set = { \"x-team\" = \"{initiator.username}\" }\n";
+  }
   switch (shape_.authorizer) {
     case gateway::AuthorizerKind::store:
       break;
@@ -128,7 +148,7 @@ std::shared_ptr<const proxy::Snapshot> Simulation::snapshot() const {
   require(policy.has_value(), "the policy: {}", policy ? "" : policy.error().message);
   auto made = std::make_shared<proxy::Snapshot>();
   for (const ProviderSpec& provider : kProviders) made->provider_origins.push_back(provider.origin);
-  made->listener_tls.resize(1);
+  made->listener_tls.resize(shape_.unix_socket ? 2 : 1);
   if (shape_.authorizer == gateway::AuthorizerKind::http) {
     made->authorizer_origin = kOriginCount;
     made->authorizer_url = *wire::parse_base_url((*policy)->config.authorizer.url);
@@ -163,11 +183,22 @@ void Simulation::make_worker() {
   options.connections = shape_.small_pools ? static_cast<uint32_t>(pick(random_, {1, 2, 64})) : 64;
   options.upstreams = shape_.small_pools ? static_cast<uint32_t>(pick(random_, {1, 2, 64})) : 64;
   options.callouts = shape_.small_pools ? static_cast<uint32_t>(pick(random_, {1, 64})) : 64;
-  listener_ = kernel_.add_listener();
+  if (shape_.limits) limiter_ = std::make_unique<gateway::Limiter>(options.connections);
+  options.limiter = limiter_.get();
+  listener_ = kernel_.add_listener(Kernel::Family::internet);
   proxy::WorkerListener listener;
   listener.name = "public";
   listener.descriptor = listener_;
   options.listeners.push_back(std::move(listener));
+  if (shape_.unix_socket) {
+    unix_listener_ = kernel_.add_listener(Kernel::Family::unix_socket);
+    proxy::WorkerListener agents;
+    agents.name = "agents";
+    agents.descriptor = unix_listener_;
+    agents.unix_socket = agents.trusted = true;
+    agents.allowed_uids = {kAllowedUid};
+    options.listeners.push_back(std::move(agents));
+  }
   options.journal = journal_.get();
   worker_ = std::make_unique<proxy::Worker>(std::move(options), log_.make_logger());
   kernel_.set_on_turn([this] { on_turn(); });
@@ -216,6 +247,13 @@ void Simulation::serve() {
 ClientScript Simulation::draw_client(uint32_t number) {
   ClientScript script;
   script.number = number;
+  script.listener = listener_;
+  // Where addresses are limited, some clients share one.
+  script.peer = shape_.limits ? static_cast<uint32_t>(random_.below(3)) : number;
+  if (shape_.unix_socket && random_.percent(40)) {
+    script.listener = unix_listener_;
+    script.peer = random_.percent(90) ? kAllowedUid : kOtherUid;
+  }
   script.pipelined = random_.percent(20);
   script.start_ns = random_.skewed(3 * kNsPerSecond);
   script.think_max_ns = pick(random_, {0, 10 * kNsPerMs, 5 * kNsPerSecond});
@@ -252,7 +290,10 @@ void Simulation::make_clients() {
     const size_t requests = random_.size(1, 6);
     for (size_t k = 0; k < requests; k++) {
       Plan& plan = plans_.emplace_back();
-      scripts.fill(plan, static_cast<uint32_t>(plans_.size()), people_[random_.below(people_.size())]);
+      const bool trusted = script.listener == unix_listener_;
+      scripts.fill(plan, static_cast<uint32_t>(plans_.size()), people_[random_.below(people_.size())], trusted);
+      // Not this user: its connection is closed.
+      if (trusted && script.peer == kOtherUid) plan.excused = plan.forbidden = true;
       by_marker_[plan.marker] = &plan;
       // A client that does not read for longer than the send timeout is cut off.
       if (script.hold_ns > 5 * kNsPerSecond) plan.excused = true;
@@ -267,7 +308,7 @@ void Simulation::make_clients() {
       script.leave_plan = static_cast<size_t>(largest - script.plans.begin());
       script.leave_write = random_.size((*largest)->head_size, (*largest)->wire.size()) - 1;
     }
-    clients_.push_back(std::make_unique<Client>(*this, std::move(script), listener_));
+    clients_.push_back(std::make_unique<Client>(*this, std::move(script)));
   }
   for (const auto& client : clients_) client->begin();
   if (shape_.reloads) {
