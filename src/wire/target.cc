@@ -44,20 +44,22 @@ uint8_t needs_of(std::string_view text) {
   return needs;
 }
 
-// "." or "..", each dot plain or as %2e: the forms that a server behind us may resolve after we matched the route.
+// "." or "..", each dot plain or as %2e, alone or with parameters behind a ';' (plain or as %3b), which Java's servers
+// cut off first: the forms that a server behind us may resolve after we matched the route.
 bool is_dot_segment(std::string_view segment) {
   int dots = 0;
-  while (!segment.empty() && dots < 3) {
-    if (segment.front() == '.') {
+  while (dots < 3) {
+    if (segment.starts_with('.')) {
       segment.remove_prefix(1);
     } else if (starts_with_ignoring_case(segment, "%2e")) {
       segment.remove_prefix(3);
     } else {
-      return false;
+      break;
     }
     ++dots;
   }
-  return dots == 1 || dots == 2;
+  const bool ends = segment.empty() || segment.front() == ';' || starts_with_ignoring_case(segment, "%3b");
+  return ends && (dots == 1 || dots == 2);
 }
 
 TargetFault check_escapes(std::string_view path) {

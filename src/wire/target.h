@@ -20,8 +20,9 @@ struct Target {
 };
 
 // Origin form, and absolute form ("http://host/path", RFC 9112 section 3.2.2: a server must accept it). Refused (spec
-// section 3): %2F and %5C in any case and '\' in the path, "." and ".." segments also when percent-encoded, control
-// bytes and bytes over 0x7E anywhere, '%' without two hexadecimal digits in the path, '#'. The query is otherwise free.
+// section 3): %2F and %5C in any case and '\' in the path, "." and ".." segments also when percent-encoded and with ';'
+// (or %3B) and parameters behind the dots, control bytes and bytes over 0x7E anywhere, '%' without two hexadecimal
+// digits in the path, '#'. The query is otherwise free.
 Target parse_target(std::string_view target);
 
 struct BaseUrl {

@@ -38,6 +38,8 @@ ROWS = [
      "object"),
     ("encoded slash", "GET", "/anthropic/v1%2Fmodels", bearer, None, 400, "any", "invalid_request_error", ""),
     ("dot segment", "GET", "/anthropic/v1/../v1/models", bearer, None, 400, "any", "invalid_request_error", ""),
+    ("dot segment with parameters", "GET", "/anthropic/v1/models/..;/organizations", bearer, None, 400, "any", "invalid_request_error", ""),
+    ("dot segment with encoded parameters", "GET", "/anthropic/v1/models/..%3Bv=1/organizations", bearer, None, 400, "any", "invalid_request_error", ""),
     ("copilot's messages have anthropic's shape", "POST", "/copilot/v1/messages", bearer, MESSAGE, 401, "anthropic",
      "authentication_error", ""),
 ]

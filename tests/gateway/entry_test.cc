@@ -192,8 +192,9 @@ TEST_CASE("entry: a wrong method on a bridged route is 405 with what is allowed"
 
 TEST_CASE("entry: a malformed path is refused after the token is there, in the provider's shape") {
   const auto policy = make_policy();
-  for (const std::string_view path : {"/anthropic/v1%2Fmessages", "/anthropic/../openai/v1/models",
-                                      "/anthropic/%2e%2e/x", "/anthropic/v1\\messages"}) {
+  for (const std::string_view path :
+       {"/anthropic/v1%2Fmessages", "/anthropic/../openai/v1/models", "/anthropic/%2e%2e/x", "/anthropic/v1\\messages",
+        "/anthropic/v1/models/..;/organizations", "/anthropic/v1/models/.%3Bx/y"}) {
     INFO(path);
     const Request request("POST", path, {"X-Api-Key: t"});
     const Passage passage = pass(*policy, request);

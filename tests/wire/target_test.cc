@@ -55,6 +55,17 @@ TEST_CASE("target: paths that look odd and are sound") {
                                  "/~!$&'()*+,;=",
                                  "/[x]",
                                  "/\"<>^`{|}",
+                                 "/;",
+                                 "/;/a",
+                                 "/;..",
+                                 "/a;..",
+                                 "/a;b=../c",
+                                 "/...;a",
+                                 "/%2e%2e%2e%3b",
+                                 "/.a;b",
+                                 "/..%3a",
+                                 "/.%20;",
+                                 "/..%253b",
                                  "/%25",
                                  "/%252f",
                                  "/%252e%252e/"}) {
@@ -111,6 +122,19 @@ TEST_CASE("target: what is refused, and why") {
       {"/.%2e/a", dot_segment},
       {"/a/%2E./b", dot_segment},
       {"http://h/../a", dot_segment},
+      {"/.;", dot_segment},
+      {"/..;", dot_segment},
+      {"/..;/", dot_segment},
+      {"/..;a=b/c", dot_segment},
+      {"/.;a/b", dot_segment},
+      {"/.%3b", dot_segment},
+      {"/..%3Ba", dot_segment},
+      {"/%2e;", dot_segment},
+      {"/.%2E%3b/a", dot_segment},
+      {"/a/..;v=1/b", dot_segment},
+      {"/a/..;v=1?b", dot_segment},
+      {"/a/..;..;", dot_segment},
+      {"http://h/..;/a", dot_segment},
       {"/a b", control_byte},
       {"/a?b c", control_byte},
       {"/a\tb", control_byte},
@@ -163,7 +187,8 @@ TEST_CASE("target: every escape in a path") {
 
 TEST_CASE("target: nothing past the end is read") {
   weir::test::GuardedBuffer buffer(100);
-  for (const std::string_view text : {"/a%", "/a%2", "/%2e", "http://", "http://h", "/a?", "/", "http"}) {
+  for (const std::string_view text :
+       {"/a%", "/a%2", "/%2e", "/..%3b", "/.;", "http://", "http://h", "/a?", "/", "http"}) {
     for (size_t size = 0; size <= text.size(); ++size) {
       const Target target = parse_target(buffer.place(text.substr(0, size)));
       CHECK(target.path.size() + target.query.size() <= text.size() + 1);
