@@ -19,17 +19,33 @@ ErrorShape shape_of(const Route& route) {
   return route.shape_api == Api::messages ? ErrorShape::anthropic : ErrorShape::openai;
 }
 
+// What follows the scheme if there are exactly these two fields; else empty.
+std::string_view token_after(std::string_view scheme, std::string_view authorization) {
+  const std::string_view text = trim(authorization);
+  if (text.size() <= scheme.size() || !is_blank(text[scheme.size()])) return {};
+  if (!wire::equals_ignoring_case(text.substr(0, scheme.size()), scheme)) return {};
+  const std::string_view token = trim(text.substr(scheme.size()));
+  // Not find_first_of(" \t"): the library's asks memchr() about each byte of a long token.
+  return token.find(' ') == token.npos && token.find('\t') == token.npos ? token : std::string_view();
+}
+
 struct Bearer {
   const wire::Header* header = nullptr;  // null: there is none
   std::string_view token;
 };
 
+enum class Schemes : uint8_t {
+  bearer,
+  bearer_or_token,  // "token VALUE" is GitHub's own scheme: a user's credential for Copilot, never a gateway token
+};
+
 // The first valid bearer among all copies of `Authorization`, not equal to `except`.
-Bearer find_bearer(const wire::RequestHead& head, std::string_view except) {
+Bearer find_bearer(const wire::RequestHead& head, std::string_view except, Schemes schemes = Schemes::bearer) {
   for (uint32_t i = 0; i < head.header_count; ++i) {
     const wire::Header& header = head.headers[i];
     if (header.id != HeaderName::authorization) continue;
-    const std::string_view token = bearer_token(header.value);
+    std::string_view token = bearer_token(header.value);
+    if (token.empty() && schemes == Schemes::bearer_or_token) token = token_after("token", header.value);
     if (!token.empty() && token != except) return {&header, token};
   }
   return {};
@@ -95,14 +111,21 @@ Choice bearer_choice(const Bearer& bearer, CredentialKind kind, std::string_view
   return choice;
 }
 
+// The official SDKs send a personal key as a bearer if they are told to (spec section 9, "Credential kind"). A login's
+// token begins with "sk-ant-oat"; whatever else comes as a bearer is taken for a login too.
+CredentialKind anthropic_bearer_kind(std::string_view token) {
+  return token.starts_with("sk-ant-api") ? CredentialKind::personal_api_key : CredentialKind::subscription;
+}
+
 // The user's own credential, the table of spec section 1. A copy of the gateway token is nobody's provider credential:
 // it would go upstream.
 Choice choose_byok(const Provider& provider, const Entry& entry, const wire::RequestHead& head) {
-  const Bearer bearer = find_bearer(head, entry.token);
+  const bool github = provider.type == ProviderType::copilot;
+  const Bearer bearer = find_bearer(head, entry.token, github ? Schemes::bearer_or_token : Schemes::bearer);
   switch (provider.type) {
     case ProviderType::anthropic: {
       const wire::Header* key = find_api_key(head, entry.token);
-      if (key == nullptr) return bearer_choice(bearer, CredentialKind::subscription, kNeedsKeyOrBearer);
+      if (key == nullptr) return bearer_choice(bearer, anthropic_bearer_kind(bearer.token), kNeedsKeyOrBearer);
       Choice choice;
       choice.credential = {.kind = CredentialKind::personal_api_key,
                            .as_x_api_key = true,
@@ -124,7 +147,7 @@ Choice choose_byok(const Provider& provider, const Entry& entry, const wire::Req
 
 Choice choose_centralized(const Provider& provider) {
   if (provider.type == ProviderType::copilot) {
-    // The only bearer that came is the gateway token.
+    // The gateway token came where the user's own credential belongs, or as an API key.
     return {.refusal = Refusal::credential_missing, .detail = kCopilotNeedsGovernance, .credential = {}};
   }
   if (provider.key.empty() || provider.chatgpt_backend) {
@@ -169,13 +192,7 @@ size_t copy_text(std::string_view text, std::span<char> room) {
 }  // namespace
 
 std::string_view bearer_token(std::string_view authorization) {
-  constexpr std::string_view kScheme = "bearer";
-  const std::string_view text = trim(authorization);
-  if (text.size() <= kScheme.size() || !is_blank(text[kScheme.size()])) return {};
-  if (!wire::equals_ignoring_case(text.substr(0, kScheme.size()), kScheme)) return {};
-  const std::string_view token = trim(text.substr(kScheme.size()));
-  // Not find_first_of(" \t"): the library's asks memchr() about each byte of a long token.
-  return token.find(' ') == token.npos && token.find('\t') == token.npos ? token : std::string_view();
+  return token_after("bearer", authorization);
 }
 
 Entry enter(const Policy& policy, const Origin& origin, const wire::RequestHead& head) {

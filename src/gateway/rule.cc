@@ -1,6 +1,8 @@
 #include "gateway/rule.h"
 
 #include <algorithm>
+#include <array>
+#include <utility>
 
 #include "gateway/caller.h"
 #include "gateway/messages.h"
@@ -198,10 +200,20 @@ bool reachable(const Policy& policy, const ProgramKey& key) {
   std::unreachable();
 }
 
-std::string_view credential_header(const Policy& policy, const ProgramKey& key) {
-  const bool key_header = policy.providers[key.provider_index]->type == ProviderType::anthropic &&
-                          key.credential != CredentialKind::subscription;
-  return key_header ? "X-Api-Key" : "Authorization";
+std::span<const std::string_view> credential_headers(const Policy& policy, const ProgramKey& key) {
+  static constexpr std::array<std::string_view, 2> kHeaders = {"X-Api-Key", "Authorization"};
+  const std::span<const std::string_view> all = kHeaders;
+  if (policy.providers[key.provider_index]->type != ProviderType::anthropic) return all.last(1);
+  switch (key.credential) {
+    case CredentialKind::none:
+    case CredentialKind::centralized:
+      return all.first(1);
+    case CredentialKind::personal_api_key:  // the SDKs can send it as a bearer
+      return all;
+    case CredentialKind::subscription:
+      return all.last(1);
+  }
+  std::unreachable();
 }
 
 bool pattern_matches(std::string_view pattern, std::string_view name) {

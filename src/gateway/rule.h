@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -74,8 +75,8 @@ void check_rule(const Policy& policy, const Rule& rule, std::vector<std::string>
 bool applies(const Policy& policy, const RuleWhen& when, const ProgramKey& key);
 // Whether requests with this key exist: centralized never has a user's credential, Copilot never the operator's.
 bool reachable(const Policy& policy, const ProgramKey& key);
-// The header that bears the chosen credential under this key.
-std::string_view credential_header(const Policy& policy, const ProgramKey& key);
+// The headers of which one bears the chosen credential under this key, the one that wins first.
+std::span<const std::string_view> credential_headers(const Policy& policy, const ProgramKey& key);
 
 // `pattern` is a name or "prefix*".
 bool pattern_matches(std::string_view pattern, std::string_view name);

@@ -120,13 +120,15 @@ class Check {
     bool told = false;
     for_each_key(policy_.providers.size(), [&](const ProgramKey& key) {
       if (told || !reachable(policy_, key) || !applies(policy_, rule_.config.when, key)) return;
-      const std::string_view header = credential_header(policy_, key);
-      if (!pattern_matches(pattern, header)) return;
+      const auto headers = credential_headers(policy_, key);
+      const auto header =
+          std::ranges::find_if(headers, [&](std::string_view name) { return pattern_matches(pattern, name); });
+      if (header == headers.end()) return;
       told = true;
       mistake(
           "strip \"{}\" would drop the chosen credential: {} pays provider \"{}\" (auth {}, {}). weir strips the "
           "credentials that lost by itself; remove it, name the headers that you mean, or limit the rule by `when`",
-          pattern, header, policy_.providers[key.provider_index]->name, text(key.mode), text(key.credential));
+          pattern, *header, policy_.providers[key.provider_index]->name, text(key.mode), text(key.credential));
     });
   }
 

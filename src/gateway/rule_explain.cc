@@ -37,8 +37,14 @@ void explain_rule(const Policy& policy, const ProgramKey& key, const Rule& rule,
     stripped.push_back({named ? "(named by Connection)" : pattern, "stripped", rule_text(rule)});
   }
   if (!rule.config.keep.empty()) {
-    written.push_back({std::string(credential_header(policy, key)), "kept where it stands: the user's own credential",
-                       rule_text(rule)});
+    const auto headers = credential_headers(policy, key);
+    for (const std::string_view header : headers) {
+      written.push_back({std::string(header),
+                         fmt::format("kept where it stands: the user's own credential{}{}",
+                                     header == headers.front() ? "" : ", if it is not in ",
+                                     header == headers.front() ? "" : headers.front()),
+                         rule_text(rule)});
+    }
   }
   for (const auto& [name, value] : rule.config.set) {
     take_back(written, name, rule);

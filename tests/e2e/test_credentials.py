@@ -25,6 +25,8 @@ CHOICES = [
      ("x-api-key", PERSONAL), "personal_api_key", "sk-a...7890"),
     ("anthropic with a login", ANTHROPIC, MESSAGE, lambda t: own(t, ("Authorization", f"Bearer {OAUTH}")),
      ("authorization", f"Bearer {OAUTH}"), "subscription", "sk-a...4567"),
+    ("anthropic with a key of one's own as a bearer", ANTHROPIC, MESSAGE, lambda t: own(t, ("Authorization", f"Bearer {PERSONAL}")),
+     ("authorization", f"Bearer {PERSONAL}"), "personal_api_key", "sk-a...7890"),
     ("anthropic with both: the key wins", ANTHROPIC, MESSAGE,
      lambda t: own(t, ("Authorization", f"Bearer {OAUTH}"), ("X-Api-Key", PERSONAL)),
      ("x-api-key", PERSONAL), "personal_api_key", "sk-a...7890"),
@@ -44,6 +46,8 @@ CHOICES = [
      ("authorization", "Bearer eyJhbGciOiJSUzI1NiJ9.login"), "subscription", "eyJh...ogin"),
     ("copilot", "/copilot/chat/completions", CHAT, lambda t: own(t, ("Authorization", "Bearer ghu_0123456789abcdefghij")),
      ("authorization", "Bearer ghu_0123456789abcdefghij"), "subscription", "ghu_...ghij"),
+    ("copilot in GitHub's own scheme", "/copilot/chat/completions", CHAT, lambda t: own(t, ("Authorization", "Token ghu_0123456789abcdefghij")),
+     ("authorization", "Token ghu_0123456789abcdefghij"), "subscription", "ghu_...ghij"),
 ]
 
 
@@ -57,7 +61,7 @@ def test_the_right_credential_goes_upstream(gateway, mock, what, path, body, hea
     assert gateway.token not in str(seen)
     assert not [n for n, _ in seen.headers if n in GOVERNANCE]
     row = gateway.row(answer.interception)
-    secret = credential[1].removeprefix("Bearer ")
+    secret = credential[1].split(" ")[-1]
     assert (row["credential_kind"], row["credential_hint"], row["credential_length"]) == (kind, hint, len(secret))
     assert row["auth_mode"] == ("centralized" if kind == "centralized" else "byok")
     assert (row["initiator_id"], row["username"], row["auth_delegated"], row["source"]) == (USER_ID, "alice", 0, "public")
@@ -77,6 +81,8 @@ REFUSED = [
     ("openai with only X-Api-Key", CHATS, CHAT, lambda t: own(t, ("X-Api-Key", PERSONAL)), 401),
     ("copilot without a bearer of its own", "/copilot/chat/completions", CHAT, own, 401),
     ("copilot centralized", "/copilot/chat/completions", CHAT, bearer, 401),
+    ("copilot with the gateway token in GitHub's scheme", "/copilot/chat/completions", CHAT, lambda t: [("Authorization", f"token {t}")], 400),
+    ("openai with a token in GitHub's scheme", CHATS, CHAT, lambda t: own(t, ("Authorization", "token gho_mine_0123456789")), 401),
     ("chatgpt centralized has no operator key", "/chatgpt/v1/responses", RESPONSES, bearer, 502),
     ("governance headers with different values", ANTHROPIC, MESSAGE,
      lambda t: own(t, ("X-Coder-AI-Governance-Token", "another"), ("X-Api-Key", PERSONAL)), 400),

@@ -45,6 +45,10 @@ const Refused kRefused[] = {
     {R"(strip = ["auth*"])", "would drop the chosen credential"},
     {"when = { provider = \"anthropic\", auth = \"centralized\" }\nstrip = [\"x-api-key\"]",
      "X-Api-Key pays provider \"anthropic\""},
+    {"when = { provider = \"anthropic\", credential_kind = \"personal_api_key\" }\nstrip = [\"Authorization\"]",
+     "Authorization pays provider \"anthropic\" (auth byok, personal_api_key)"},
+    {"when = { provider = \"anthropic\", credential_kind = \"personal_api_key\" }\nstrip = [\"x-api-key\"]",
+     "X-Api-Key pays provider \"anthropic\" (auth byok, personal_api_key)"},
     {"when = { client = \"Claude Code\" }\nstrip = [\"authorization\"]", "would drop the chosen credential"},
     {R"(set = { "authorization" = "Bearer mine" })", "the chosen credential"},
     {R"(add = { "X-Api-Key" = "sk" })", "the chosen credential"},
@@ -162,6 +166,8 @@ TEST_CASE("rules: each condition chooses") {
     CHECK(hit("/openai/v1/chat/completions", {"X-Api-Key: t"}) == expected.chat);
     CHECK(hit("/openai/v1/models", {"X-Api-Key: t"}) == expected.models);
     CHECK(hit("/anthropic/v1/messages", {"X-Weir-Token: t", "X-Api-Key: own"}) == expected.own_key);
+    CHECK(hit("/anthropic/v1/messages", {"X-Weir-Token: t", "Authorization: Bearer sk-ant-api03-own"}) ==
+          expected.own_key);
     CHECK(hit("/anthropic/v1/messages", {"X-Weir-Token: t", "Authorization: Bearer own"}) == expected.own_bearer);
   }
 }
@@ -227,7 +233,7 @@ TEST_CASE("rules: what looks alike and is harmless is allowed") {
   for (const std::string_view body :
        {"when = { type = \"openai\" }\nstrip = [\"X-Api-Key\"]",
         "when = { provider = \"anthropic\", auth = \"centralized\" }\nstrip = [\"authorization\"]",
-        "when = { provider = \"anthropic\", credential_kind = \"personal_api_key\" }\nstrip = [\"Authorization\"]",
+        "when = { provider = \"anthropic\", credential_kind = \"subscription\" }\nstrip = [\"X-Api-Key\"]",
         "when = { route = \"passthrough\" }\nset = { \"Accept-Encoding\" = \"gzip\" }",
         "strip = [\"x-weir-*\", \"x-coder-ai-governance-*\"]", "strip = [\"hosting\", \"contents\"]",
         "set = { \"Content-Type\" = \"application/json\" }", "on = \"response\"\nstrip = [\"authorization\"]",
@@ -252,7 +258,8 @@ TEST_CASE("rules: explain tells what happens to each header, and why") {
       contains(text, "provider anthropic (anthropic), auth byok, route bridged messages, credential personal_api_key"));
   for (const std::string_view word :
        {"x-internal-*", "mine (weir.toml:", "set to {initiator.username}", "Authorization", "kept where it stands",
-        "(named by Connection)", "Transfer-Encoding", "X-Weir-Interception-Id", "(every other)"}) {
+        "(named by Connection)", "Transfer-Encoding", "X-Weir-Interception-Id", "(every other)",
+        "the user's own credential, if it is not in X-Api-Key"}) {
     INFO(std::string(word));
     CHECK(contains(text, word));
   }
