@@ -3,6 +3,8 @@
 #include <openssl/mem.h>
 #include <openssl/sha.h>
 
+#include <algorithm>
+
 namespace weir {
 namespace {
 
@@ -56,6 +58,20 @@ std::optional<Digest> digest_from_hex(std::string_view hex) {
     digest[i] = static_cast<uint8_t>(high * 16 + low);
   }
   return digest;
+}
+
+Uuid uuid_of_name(const Uuid& name_space, std::string_view name) {
+  std::array<uint8_t, SHA_DIGEST_LENGTH> digest;
+  SHA_CTX context;
+  SHA1_Init(&context);
+  SHA1_Update(&context, name_space.bytes.data(), name_space.bytes.size());
+  SHA1_Update(&context, name.data(), name.size());
+  SHA1_Final(digest.data(), &context);
+  Uuid id;
+  std::copy_n(digest.begin(), id.bytes.size(), id.bytes.begin());
+  id.bytes[6] = static_cast<uint8_t>(0x50 | (id.bytes[6] & 0x0F));
+  id.bytes[8] = static_cast<uint8_t>(0x80 | (id.bytes[8] & 0x3F));
+  return id;
 }
 
 }  // namespace weir

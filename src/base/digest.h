@@ -1,4 +1,4 @@
-// SHA-256, by BoringSSL. Gateway tokens are kept and compared only in this form.
+// SHA-256, by BoringSSL: gateway tokens are kept and compared only in this form. And the UUID of a name.
 #pragma once
 
 #include <array>
@@ -6,6 +6,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+
+#include "base/ids.h"
 
 namespace weir {
 
@@ -18,5 +20,9 @@ Digest sha256(std::string_view first, std::string_view second);
 bool equal_in_constant_time(const Digest& a, const Digest& b);
 std::string to_hex(const Digest& digest);
 std::optional<Digest> digest_from_hex(std::string_view hex);
+
+// The UUIDv5 of a name (RFC 9562 section 5.5): everywhere the same. SHA-1 is the format's; nothing rests on its
+// strength.
+Uuid uuid_of_name(const Uuid& name_space, std::string_view name);
 
 }  // namespace weir

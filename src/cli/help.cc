@@ -129,7 +129,8 @@ constexpr std::string_view kKeyAdd =
 Usage: weir key add --user NAME [OPTIONS]
 
   --user NAME      who calls with it; stands in every record
-  --id UUID        the user's id (initiator_id). Default: that of earlier keys, else a new one
+  --id UUID        the user's id (initiator_id). Default: that of earlier keys here, else one made
+                   of the name (UUIDv5), which is the same on every node
   --expires TIME   from now: 30d, 12h. Default: never
   --data-dir DIR, --config FILE, --set KEY=VALUE   where weir.db is, as for `weir serve`
 )";

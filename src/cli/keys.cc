@@ -28,14 +28,15 @@ Result<std::unique_ptr<record::Store>> open_store(const Arguments& arguments) {
   return record::Store::open(database_path(*config));
 }
 
-// The user's id in earlier keys, so that all keys of a name are one user's.
+// The user's id in earlier keys, so that all keys of a name are one user's; else the one that every node gives the
+// name.
 Result<std::string> initiator_of(record::Store& store, const std::string& user) {
   const auto keys = store.list_keys();
   if (!keys) return std::unexpected(keys.error());
   for (const record::GatewayKey& key : *keys) {
     if (key.username == user) return key.initiator_id;
   }
-  return random_uuid().text();
+  return uuid_of_name(kUserNamespace, user).text();
 }
 
 Result<> check_user(std::string_view user) {

@@ -13,6 +13,14 @@ TEST_CASE("digest: SHA-256 of the examples of FIPS 180-4") {
         "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
+TEST_CASE("digest: the UUID of a name is that of RFC 9562's example, and has version and variant") {
+  const Uuid dns = {{0x6b, 0xa7, 0xb8, 0x10, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4, 0x30, 0xc8}};
+  CHECK(uuid_of_name(dns, "www.example.com").text() == "2ed6657d-e927-568b-95e1-2665a8aea6a2");
+  CHECK(uuid_of_name(dns, "").text()[14] == '5');
+  CHECK(uuid_of_name(dns, "a") != uuid_of_name(dns, "b"));
+  CHECK(uuid_of_name(dns, "a") != uuid_of_name({}, "a"));
+}
+
 TEST_CASE("digest: hexadecimal digits of either case come back") {
   const Digest digest = sha256("weir");
   std::string hex = to_hex(digest);

@@ -4,10 +4,11 @@ import os
 import re
 import signal
 import subprocess
+import uuid
 
 import pytest
 import rig
-from rig import CHAT, MESSAGE, USER_ID, ask, bearer, command, configuration, eventually
+from rig import CHAT, MESSAGE, ROOT, USER_ID, ask, bearer, command, configuration, eventually
 
 COMMANDS = ["", "serve", "demo", "mock", "key", "key add", "key list", "key revoke", "log", "log show", "usage", "journal", "journal dump", "rules explain", "check",
             "version"]
@@ -132,6 +133,26 @@ def test_a_key_lives(tmp_path):
     for path in tmp_path.rglob("*"):
         assert not path.is_file() or token.encode() not in path.read_bytes()
     assert (tmp_path / "weir.db").stat().st_mode & 0o077 == 0
+
+
+def test_a_user_has_the_same_id_on_every_node(tmp_path):
+    """Records of several nodes meet in one database: who is who must not depend on the node."""
+    space = uuid.UUID("e2ed87d9-5119-43e5-8d13-bd86ed177300")  # README has it
+
+    def ids(node, user):
+        done = command("key", "add", "--user", user, "--data-dir", str(tmp_path / node))
+        assert done.returncode == 0, done
+        keys = command("key", "list", "--json", "--data-dir", str(tmp_path / node)).stdout.splitlines()
+        return {key["initiator_id"] for key in map(json.loads, keys) if key["user"] == user}
+
+    for user in ("ann", "Ann", "Jörg <j@example.org>"):
+        expected = {str(uuid.uuid5(space, user))}
+        assert ids("one", user) == ids("two", user) == ids("two", user) == expected
+    # Whom an earlier version, or --id, gave another id keeps it.
+    added = command("key", "add", "--user", "bob", "--id", USER_ID, "--data-dir", str(tmp_path / "one"))
+    assert added.returncode == 0, added
+    assert ids("one", "bob") == {USER_ID}
+    assert str(space) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
