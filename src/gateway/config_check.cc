@@ -101,12 +101,12 @@ class Contradictions {
       });
       if (!token) mistake("{}: governance_headers has \"{}\", which is not a header name", file(), name);
       for (const std::string_view taken : kTaken) {
-        if (!wire::equals_ignoring_case(taken, name)) continue;
+        if (!wire::looks_like(taken, name)) continue;
         mistake("{}: governance_headers may not name {}: it means something else in every request", file(), taken);
       }
       for (size_t j = 0; j < i; ++j) {
-        if (!wire::equals_ignoring_case(config_.governance_headers[j], name)) continue;
-        mistake("{}: governance_headers names {} twice", file(), name);
+        if (!wire::looks_like(config_.governance_headers[j], name)) continue;
+        mistake("{}: governance_headers names {} twice ('_' counts as '-', and letters have no case)", file(), name);
         break;
       }
     }

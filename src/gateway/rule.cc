@@ -217,9 +217,9 @@ std::span<const std::string_view> credential_headers(const Policy& policy, const
 }
 
 bool pattern_matches(std::string_view pattern, std::string_view name) {
-  if (!pattern.ends_with('*')) return wire::equals_ignoring_case(pattern, name);
+  if (!pattern.ends_with('*')) return wire::looks_like(pattern, name);
   pattern.remove_suffix(1);
-  return name.size() >= pattern.size() && wire::equals_ignoring_case(name.substr(0, pattern.size()), pattern);
+  return name.size() >= pattern.size() && wire::looks_like(name.substr(0, pattern.size()), pattern);
 }
 
 }  // namespace weir::gateway

@@ -2,6 +2,10 @@
 // built-in ones may use a few words that the configuration refuses: the strip "{connection}" (the headers that
 // Connection names), the keep "{credential}", and the placeholders below `client_address`.
 //
+// A name means every header of that name in any case, and those that differ from it only by '_' for '-' or '-' for '_'
+// (wire::looks_like): what a rule takes away or writes anew must not come past it under a name that servers take for
+// the same. Only well-known names are read from a request as they are spelt, so that a look-alike means nothing.
+//
 // Rules apply in order, the built-in ones first; within one rule strip, then set, then add. `set` strips what the peer
 // sent and writes one header; a later strip or set also takes away what earlier rules wrote. A header whose value has a
 // placeholder without a value is left out.
@@ -78,7 +82,7 @@ bool reachable(const Policy& policy, const ProgramKey& key);
 // The headers of which one bears the chosen credential under this key, the one that wins first.
 std::span<const std::string_view> credential_headers(const Policy& policy, const ProgramKey& key);
 
-// `pattern` is a name or "prefix*".
+// `pattern` is a name or "prefix*"; look-alikes match.
 bool pattern_matches(std::string_view pattern, std::string_view name);
 
 // Calls `use(key)` for every combination, reachable or not.

@@ -12,11 +12,10 @@
 
 namespace weir::gateway {
 
-// Header names: well-known ones as bits, the others as texts.
+// Header names with their look-alikes: well-known ones as bits, the others as texts.
 class NameSet {
  public:
   void add(std::string_view pattern);  // a name or "prefix*"
-  bool empty() const { return known_ == 0 && others_.empty(); }
 
   bool contains(const wire::Header& header) const {
     if (header.id != wire::HeaderName::other) [[likely]] {
@@ -29,21 +28,22 @@ class NameSet {
   }
 
  private:
-  // Letters of either case are one bit; a first byte that is no letter shares one with some letter, which is harmless.
+  // Letters of either case are one bit; a byte that is no letter shares one with some letter, which is harmless.
   static unsigned letter(std::string_view name, size_t index) {
     return name.size() <= index ? 0 : static_cast<unsigned char>(name[index]) & 31u;
   }
+  static uint32_t letter_bits(std::string_view name, size_t index);
+  static unsigned size_bit(std::string_view name) { return static_cast<unsigned>(name.size()) & 63u; }
   bool contains_other(std::string_view name) const;
 
-  struct Other {
-    std::string text;  // lower case
-    bool prefix;
-  };
   static_assert(static_cast<unsigned>(wire::HeaderName::count) <= 64);
   uint64_t known_ = 0;
-  uint32_t initials_ = 0;  // first letters of `others_`
+  uint32_t initials_ = 0;  // first letters of the texts below
   uint32_t thirds_ = 0;    // third letters; all if one of them is shorter
-  std::vector<Other> others_;
+  uint64_t sizes_ = 0;     // of `names_`
+  // Well-known names with a dash too: their look-alikes are no well-known names.
+  std::vector<std::string> names_;
+  std::vector<std::string> prefixes_;
 };
 
 // One direction of a program.

@@ -13,16 +13,6 @@ namespace weir::gateway {
 
 namespace {
 
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
-}
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::ranges::transform(result, result.begin(), [](char c) { return lower(c); });
-  return result;
-}
-
 size_t index_of(const ProgramKey& key) {
   size_t index = key.provider_index;
   index = index * 2 + std::to_underlying(key.mode);
@@ -81,20 +71,31 @@ void NameSet::add(std::string_view pattern) {
     if (pattern_matches(pattern, wire::header_text(static_cast<wire::HeaderName>(id)))) known_ |= uint64_t{1} << id;
   }
   const bool prefix = pattern.ends_with('*');
-  if (!prefix && wire::header_name(pattern) != wire::HeaderName::other) return;
   const std::string_view name = prefix ? pattern.substr(0, pattern.size() - 1) : pattern;
-  initials_ |= name.empty() ? UINT32_MAX : uint32_t{1} << letter(name, 0);
-  thirds_ |= name.size() < 3 ? UINT32_MAX : uint32_t{1} << letter(name, 2);
-  others_.push_back({lower(name), prefix});
+  const bool alone = !prefix && wire::header_name(name) != wire::HeaderName::other &&
+                     name.find_first_of("-_") == std::string_view::npos;  // nothing looks like it
+  std::vector<std::string>& texts = prefix ? prefixes_ : names_;
+  if (alone || (!prefix && contains_other(name))) return;
+  initials_ |= letter_bits(name, 0);
+  thirds_ |= letter_bits(name, 2);
+  if (!prefix) sizes_ |= uint64_t{1} << size_bit(name);
+  texts.emplace_back(name);
+}
+
+// All if there is no such letter.
+uint32_t NameSet::letter_bits(std::string_view name, size_t index) {
+  if (name.size() <= index) return UINT32_MAX;
+  const uint32_t bits = uint32_t{1} << letter(name, index);
+  const bool dash = name[index] == '-' || name[index] == '_';
+  return dash ? bits | uint32_t{1} << letter("-", 0) | uint32_t{1} << letter("_", 0) : bits;
 }
 
 bool NameSet::contains_other(std::string_view name) const {
-  for (const Other& other : others_) {
-    const size_t size = other.text.size();
-    if (other.prefix ? name.size() < size : name.size() != size) continue;
-    if (wire::equals_ignoring_case(name.substr(0, size), other.text)) return true;
+  for (const std::string& prefix : prefixes_) {
+    if (name.size() >= prefix.size() && wire::looks_like(name.substr(0, prefix.size()), prefix)) return true;
   }
-  return false;
+  if ((sizes_ >> size_bit(name) & 1) == 0) return false;
+  return std::ranges::any_of(names_, [&](const std::string& known) { return wire::looks_like(known, name); });
 }
 
 Ruleset::Ruleset(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

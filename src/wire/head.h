@@ -74,6 +74,9 @@ HeaderName header_name(std::string_view name);
 // The canonical lower-case text; empty for `other`.
 std::string_view header_text(HeaderName name);
 bool equals_ignoring_case(std::string_view a, std::string_view b);
+// As equals_ignoring_case(), and '_' counts as '-': servers that hand headers on as variables (CGI, WSGI, FastCGI) take
+// both names for one, so that a look-alike of a header passes for it behind weir.
+bool looks_like(std::string_view a, std::string_view b);
 
 struct Header {
   std::string_view name;

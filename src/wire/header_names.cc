@@ -9,6 +9,10 @@ constexpr uint8_t lower(char c) {
   return byte >= 'A' && byte <= 'Z' ? byte | 0x20 : byte;
 }
 
+constexpr uint8_t fold(char c) {
+  return c == '_' ? '-' : lower(c);
+}
+
 }  // namespace
 
 HeaderName header_name(std::string_view name) {
@@ -23,6 +27,14 @@ bool equals_ignoring_case(std::string_view a, std::string_view b) {
   if (a.size() != b.size()) return false;
   for (size_t i = 0; i < a.size(); ++i) {
     if (a[i] != b[i] && lower(a[i]) != lower(b[i])) return false;
+  }
+  return true;
+}
+
+bool looks_like(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (a[i] != b[i] && fold(a[i]) != fold(b[i])) return false;
   }
   return true;
 }

@@ -85,7 +85,9 @@ const Mistake kMistakes[] = {
     {"governance_headers = [\"Authorization\"]",
      "weir.toml: governance_headers may not name Authorization: it means something else in every request"},
     {"governance_headers = [\"x y\"]", "weir.toml: governance_headers has \"x y\", which is not a header name"},
-    {"governance_headers = [\"X-A\", \"x-a\"]", "weir.toml: governance_headers names x-a twice"},
+    {"governance_headers = [\"X-A\", \"x-a\"]", "weir.toml: governance_headers names x-a twice …"},
+    {"governance_headers = [\"X-A\", \"x_a\"]", "weir.toml: governance_headers names x_a twice …"},
+    {"governance_headers = [\"X_Api_Key\"]", "weir.toml: governance_headers may not name X-Api-Key: …"},
     {"governance_headers = \"X-A\"", "weir.toml:1: governance_headers must be a list of texts …"},
     // Listeners.
     {"[listener]\nname = \"a\"", "weir.toml:1: listener must be written [[listener]], once for each"},

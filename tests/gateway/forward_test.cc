@@ -1,4 +1,6 @@
 // What reaches the provider and the client (spec section 4): everything, byte for byte, less what the rules take.
+#include <algorithm>
+
 #include "support.h"
 #include "support/counted_new.h"
 
@@ -93,6 +95,50 @@ TEST_CASE("forwarding: weir's own, hop-by-hop and lost headers never reach a pro
       CHECK(contains(upstream, "Authorization: Bearer own\r\nB: 2\r\n"));
     }
   }
+}
+
+TEST_CASE("forwarding: look-alikes of what weir takes and writes go the same way, and mean nothing") {
+  const auto policy = make_policy(
+      "[[rule]]\nname = \"tag\"\nset = { \"x-team-name\" = \"{initiator.username}\", \"x_cost_center\" = \"7\" }\n"
+      "strip = [\"x-internal-*\"]\n",
+      "governance_headers = [\"X-Weir-Token\", \"X-Acme-Gateway\"]\n");
+  std::vector<std::string> names = {"X-Acme-Gateway",    "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto",
+                                    "Content-Length",    "Accept-Encoding", "X-Team-Name",      "X-Cost-Center",
+                                    "Transfer-Encoding", "X-Internal-Id"};
+  for (const std::string& line : kNeverForwarded) names.emplace_back(name_of(line));
+  for (const std::string& name : names) {
+    for (size_t dash = name.find('-'); dash != std::string::npos; dash = name.find('-', dash + 1)) {
+      std::string one = name;
+      one[dash] = '_';
+      std::string all = name;
+      std::ranges::replace(all, '-', '_');
+      const Request request("POST", "/openai/v1/responses",
+                            {"A: 1", one + ": spoofed", "X-Keep: 1", all + ": spoofed", "X-Api-Key: t"});
+      const Passage passage = pass(*policy, request);
+      INFO(one);
+      CHECK(passage.entry.mode == AuthMode::centralized);
+      CHECK(passage.entry.request_id.empty());
+      CHECK(contains(passage.upstream, "\r\nA: 1\r\nX-Keep: 1\r\n"));
+      CHECK_FALSE(contains(passage.upstream, "spoofed"));
+      const Entry trusted = enter(*policy, {.trusted = true}, request.head);
+      CHECK_FALSE(trusted.delegated);
+    }
+  }
+  const Request only("POST", "/openai/v1/responses", {"X_Weir_Token: t", "X_Api_Key: t", "X-Weir_Delegated-Key-Id: k"});
+  CHECK(enter(*policy, {.trusted = true}, only.head).refusal == Refusal::no_authentication_key);
+}
+
+TEST_CASE("forwarding: names with '_' that are nobody's look-alikes stay") {
+  const auto policy = make_policy();
+  const std::vector<std::string> lines = {
+      "x_keep: kept", "X_Weirdness: kept", "session_id: s", "X_Weir: 1",         "_: 1",          "__: 1",
+      "x_: 1",        "X_Coder_AI: 1",     "Te_: 1",        "Content_Type: a/b", "User_Agent: u", "anthropic_beta: a"};
+  std::string expected;
+  for (const std::string& line : lines) expected += line + "\r\n";
+  std::vector<std::string> headers = lines;
+  headers.emplace_back("X-Api-Key: t");
+  const Request request("POST", "/openai/v1/responses", headers);
+  CHECK(contains(pass(*policy, request).upstream, "\r\n" + expected));
 }
 
 TEST_CASE("forwarding: every other header goes on byte for byte and in order") {

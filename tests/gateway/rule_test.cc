@@ -64,6 +64,14 @@ const Refused kRefused[] = {
     {R"(set = { "Accept-Encoding" = "gzip" })", "bridged answers"},
     {"on = \"response\"\nstrip = [\"x-*\"]", "X-Weir-Interception-Id"},
     {"on = \"response\"\nset = { \"x-weir-interception-id\" = \"1\" }", "name of the record"},
+    // Look-alikes of these.
+    {R"(strip = ["content_length"])", "would break framing"},
+    {R"(set = { "Transfer_Encoding" = "chunked" })", "would break framing"},
+    {R"(strip = ["X_Api_Key"])", "would drop the chosen credential"},
+    {R"(add = { "x_api_key" = "sk" })", "the chosen credential"},
+    {R"(set = { "X_Weir-Token" = "x" })", "is refused"},
+    {R"(set = { "X_Acme_Token" = "x" })", "bears the gateway token"},
+    {"on = \"response\"\nset = { \"x_weir_interception_id\" = \"1\" }", "name of the record"},
     // Mistakes of form.
     {"", "does nothing"},
     {R"(strip = ["*"])", "is not a header name"},
@@ -99,6 +107,18 @@ TEST_CASE("rules: strip takes names and prefixes, in any case, from requests") {
     CHECK(value_of(head, gone) == "(absent)");
   }
   CHECK(contains(head, "X-One-Two: stays\r\nX-Internal: stays\r\n"));
+}
+
+TEST_CASE("rules: a client's header that differs by '_' for '-' is taken for the rule's") {
+  const auto policy = make_policy(
+      rule("strip = [\"x-internal-*\", \"session-id\", \"x_old-name\"]\nset = { \"x-team-name\" = \"blue\" }"));
+  const std::string head =
+      upstream(*policy, "/openai/v1/responses",
+               {"x_internal-a: 1", "X-INTERNAL_B: 2", "session_id: 3", "x-old_name: 4", "x_team_name: 5",
+                "X-Team_Name: 6", "x-team-name: 7", "x_internal: stays", "x_team: stays", "X-Api-Key: t"});
+  CHECK(head ==
+        "POST /v1/responses HTTP/1.1\r\nHost: api.openai.com\r\nx_internal: stays\r\nx_team: stays\r\n"
+        "Authorization: Bearer sk-operator-key\r\nContent-Length: 17\r\nx-team-name: blue\r\n\r\n");
 }
 
 TEST_CASE("rules: set replaces what the client sent, add leaves it") {

@@ -394,6 +394,12 @@ TEST_CASE("head: names are compared in any ASCII case, and no other") {
   CHECK(equals_ignoring_case("", ""));
   CHECK(equals_ignoring_case("X-Api-Key", "x-aPI-kEY"));
   CHECK_FALSE(equals_ignoring_case("X-Api-Key", "X-Api-Key2"));
+  CHECK_FALSE(equals_ignoring_case("X-Api-Key", "X_Api_Key"));
+  CHECK(looks_like("X-Api-Key", "x_aPI-kEY"));
+  CHECK(looks_like("session_id", "SESSION-ID"));
+  CHECK_FALSE(looks_like("X-Api-Key", "X_Api_Key_"));
+  CHECK_FALSE(looks_like("X-Api-Key", "X.Api.Key"));
+  CHECK_FALSE(looks_like("a-", "a\x7f"));
   CHECK_FALSE(equals_ignoring_case("a_", "a\x7f"));
   CHECK_FALSE(equals_ignoring_case("@", "`"));
   CHECK_FALSE(equals_ignoring_case("[", "{"));
