@@ -304,12 +304,25 @@ std::string_view expect_credential_name(std::string_view text) {
 
 bool is_secret_header(std::string_view name) {
   constexpr std::string_view kMarks[] = {"authorization", "key", "token", "secret", "password", "cookie", "credential"};
-  return std::ranges::any_of(kMarks, [&](std::string_view mark) {
+  const auto is_at = [&](size_t offset, std::string_view mark) {
+    return wire::equals_ignoring_case(name.substr(offset, mark.size()), mark);
+  };
+  const bool marked = std::ranges::any_of(kMarks, [&](std::string_view mark) {
     for (size_t i = 0; i + mark.size() <= name.size(); ++i) {
-      if (wire::equals_ignoring_case(name.substr(i, mark.size()), mark)) return true;
+      if (is_at(i, mark)) return true;
     }
     return false;
   });
+  // Words that are also parts of others ("author").
+  constexpr std::string_view kWords[] = {"auth", "authentication", "bearer", "jwt", "passwd"};
+  return marked || std::ranges::any_of(kWords, [&](std::string_view word) {
+           for (size_t i = 0; i + word.size() <= name.size(); ++i) {
+             const size_t end = i + word.size();
+             const bool whole = (i == 0 || !is_word(name[i - 1])) && (end == name.size() || !is_word(name[end]));
+             if (whole && is_at(i, word)) return true;
+           }
+           return false;
+         });
 }
 
 bool is_unix_address(std::string_view address) {

@@ -8,6 +8,7 @@
 #include "base/ids.h"
 #include "base/utf8.h"
 #include "gateway/head_index.h"
+#include "gateway/token_copy.h"
 
 namespace weir::gateway {
 
@@ -39,14 +40,14 @@ enum class Schemes : uint8_t {
   bearer_or_token,  // "token VALUE" is GitHub's own scheme: a user's credential for Copilot, never a gateway token
 };
 
-// The first valid bearer among all copies of `Authorization`, not equal to `except`.
+// The first valid bearer among all copies of `Authorization` that does not hold `except`.
 Bearer find_bearer(const wire::RequestHead& head, std::string_view except, Schemes schemes = Schemes::bearer) {
   for (uint32_t i = 0; i < head.header_count; ++i) {
     const wire::Header& header = head.headers[i];
     if (header.id != HeaderName::authorization) continue;
     std::string_view token = bearer_token(header.value);
     if (token.empty() && schemes == Schemes::bearer_or_token) token = token_after("token", header.value);
-    if (!token.empty() && token != except) return {&header, token};
+    if (!token.empty() && !holds_token(token, except)) return {&header, token};
   }
   return {};
 }
@@ -56,7 +57,7 @@ const wire::Header* find_api_key(const wire::RequestHead& head, std::string_view
     const wire::Header& header = head.headers[i];
     if (header.id != HeaderName::x_api_key) continue;
     const std::string_view key = trim(header.value);
-    if (!key.empty() && key != except) return &header;
+    if (!key.empty() && !holds_token(key, except)) return &header;
   }
   return nullptr;
 }

@@ -71,12 +71,14 @@ struct UpstreamRequest {
   std::string_view query;
   bool has_query = false;
   const Credential* credential = nullptr;
+  std::string_view gateway_token;  // goes nowhere, wherever the client repeats it (token_copy.h); empty: none
   bool has_body = false;  // Content-Length is written, also when it is 0 (POST, PUT, or the client framed a body)
   uint64_t body_size = 0;
 };
 
 // Appends the whole upstream head: request line, Host, the client's headers that stay (in order, byte for byte),
-// injected ones, Content-Length, empty line. The chosen credential of a client stays where it stood.
+// injected ones, Content-Length, empty line. The chosen credential of a client stays where it stood. Copies of the
+// gateway token are left out.
 // `content_length_offset` (if not null) receives the place of the digits of Content-Length, which are padded with
 // leading zeros nowhere: the caller that edits the body writes the head after.
 void write_request_head(const Program& program, const RuleValues& values, const UpstreamRequest& request,

@@ -10,6 +10,7 @@
 #include "gateway/refusal.h"
 #include "gateway/rule_program.h"
 #include "gateway/ruleset.h"
+#include "gateway/token_copy.h"
 
 namespace weir::gateway {
 
@@ -219,6 +220,7 @@ bool stripped_for_client(const Pass& pass, const Header& header, uint32_t client
 
 void append_headers(const Pass& pass, std::span<const Header> headers, const Header* credential_header,
                     const Context& context, ByteBuffer& out) {
+  const std::string_view token = context.request == nullptr ? std::string_view() : context.request->gateway_token;
   append_injections(pass.front, context, out);
   const Header* kept = pass.keep_credential ? credential_header : nullptr;
   const uint32_t client = 1u << (context.values.client_index & 31u);
@@ -229,7 +231,16 @@ void append_headers(const Pass& pass, std::span<const Header> headers, const Hea
   for (size_t i = 0; i < headers.size(); ++i) {
     const Header& header = headers[i];
     const bool stripped = pass.strip.contains(header) || named.test(i) || stripped_for_client(pass, header, client);
-    if (!stripped || &header == kept) runs.keep(header);
+    if (&header != kept) {
+      if (stripped) continue;
+      const TokenCopy copy = find_token_copy(header, token);
+      if (copy == TokenCopy::cookie) {
+        runs.flush();
+        append_other_cookies(header, token, out);
+      }
+      if (copy != TokenCopy::none) continue;
+    }
+    runs.keep(header);
   }
   runs.flush();
   append_injections(pass.back, context, out);

@@ -482,6 +482,7 @@ void Exchange::write_upstream_head(const wire::RequestHead& head, const gateway:
                                          .query = entry.target.query,
                                          .has_query = entry.target.has_query,
                                          .credential = &credential,
+                                         .gateway_token = entry.token,
                                          .has_body = request_framing_ != wire::BodyFraming::none ||
                                                      method_ == wire::Method::post || method_ == wire::Method::put,
                                          .body_size = request_bytes_};

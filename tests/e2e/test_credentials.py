@@ -1,4 +1,6 @@
 """Spec section 1, over a socket: who pays, what reaches the provider, what the record says."""
+import base64
+
 import pytest
 from rig import (ANTHROPIC_KEY, CHAT, JSON, MESSAGE, OPENAI_KEY, RESPONSES, USER_ID, ask, bearer, configuration, now_us)
 
@@ -136,6 +138,44 @@ def test_own_headers_and_duplicates_are_stripped(gateway, mock, path, body):
     assert [h for h in seen.headers if h in kept] == kept
     if body:
         assert gateway.row(answer.interception)["request_id"] == "edge-7"
+
+
+@pytest.mark.parametrize("path, body", [(CHATS, CHAT), ("/openai/v1/models", None)], ids=["bridged", "passthrough"])
+def test_look_alikes_of_weirs_own_headers_are_stripped_and_mean_nothing(start, mock, path, body):
+    gateway = start(configuration(mock.port, top='governance_headers = ["X-Acme-Gateway"]',
+                                  extra='[[rule]]\nname = "tag"\nset = { "x-team-name" = "{initiator.username}" }'))
+    gateway.token = gateway.add_key()
+    spoofed = [(n, "spoofed") for n in ("X_Weir_Interception_Id", "x_ai_bridge_actor_id", "X-AI_Bridge-Actor_Metadata-Username",
+                                        "x_coder_ai_governance_request_id", "X_Acme_Gateway", "x-acme_gateway", "x_team_name",
+                                        "X-Team_Name", "X_Api_Key", "Content_Length", "transfer_encoding", "X_Forwarded_For")]
+    kept = [("x_keep", "kept"), ("X_Weirdness", "kept"), ("session_id", "kept"), ("x-team", "kept")]
+    answer = ask(gateway.address, "POST" if body else "GET", path, bearer(gateway.token) + spoofed + kept, body)
+    assert answer.status == 200, answer
+    seen = mock.only_request()
+    assert "spoofed" not in str(seen)
+    assert [h for h in seen.headers if h in kept] == kept
+    assert seen.all("x-team-name") == ["alice"]
+    if body:
+        assert gateway.row(answer.interception)["request_id"] == answer.interception
+        assert gateway.row(answer.interception)["auth_mode"] == "centralized"
+
+
+@pytest.mark.parametrize("path, body", [(CHATS, CHAT), ("/openai/v1/models", None)], ids=["bridged", "passthrough"])
+@pytest.mark.parametrize("auth", [bearer, lambda t: own(t, ("Authorization", "Bearer sk-proj-mine-01234567"))], ids=["centralized", "byok"])
+def test_the_gateway_token_reaches_no_provider_wherever_it_is_repeated(gateway, mock, path, body, auth):
+    token = gateway.token
+    basic = base64.b64encode(f"alice:{token}".encode()).decode()
+    copies = [("Api-Key", token), ("X-Goog-Api-Key", token), ("api_key", f"Bearer {token}"), ("Coder-Session-Token", token),
+              ("X-Auth", f"Basic {basic}"), ("Proxy-Authorization", f"Basic {basic}"), ("X-Api-Key", token),
+              ("Authorization", f"Basic {basic}"), ("Authorization", f"token {token}"), ("Cookie", f"session={token}")]
+    kept = [("Api-Key", "of-another-service-0123456789-0123456789-0123456789"), ("X-Auth", "Basic YTpi"), ("X-Kept", "v")]
+    cookies = [("Cookie", f"a=b ;s={token};  c=\"d\"")]
+    answer = ask(gateway.address, "POST" if body else "GET", path, auth(token) + copies + cookies + kept, body)
+    assert answer.status == 200, answer
+    seen = mock.only_request()
+    assert token not in str(seen) and basic not in str(seen)
+    assert [h for h in seen.headers if h in kept] == kept
+    assert seen.all("Cookie") == ['a=b ;  c="d"']
 
 
 def test_the_interception_id_serves_as_the_request_id(gateway):

@@ -286,6 +286,7 @@ TEST_CASE("forwarding: a warm request allocates nothing from entry to head") {
     upstream.provider = entry.route.provider;
     upstream.path = entry.route.upstream_path;
     upstream.credential = &admission.credential;
+    upstream.gateway_token = entry.token;
     write_request_head(policy->rules->program(program_key(entry, admission)), values, upstream, out);
   });
 

@@ -132,6 +132,7 @@ inline Passage pass(const Policy& policy, const Request& request, const Origin& 
   upstream.query = passage.entry.target.query;
   upstream.has_query = passage.entry.target.has_query;
   upstream.credential = &passage.admission.credential;
+  upstream.gateway_token = passage.entry.token;
   upstream.has_body = request.head.method == wire::Method::post;
   upstream.body_size = upstream.has_body ? 17 : 0;
   ByteBuffer out;
