@@ -151,6 +151,10 @@ constexpr Option<Config> kConfigOptions[] = {
      .help = "none: the UUID of every caller",
      .slot = WEIR_SLOT(Config, authorizer.user_id),
      .expect = expect_uuid},
+    {.key = "authorizer.hosts",
+     .help = "none: names by which weir may be called, besides localhost and loopback addresses",
+     .slot = WEIR_SLOT(Config, authorizer.hosts),
+     .expect = expect_host},
     {.key = "record.prompts", .help = "full, length or off", .slot = WEIR_SLOT(Config, record.prompts)},
     {.key = "record.tools", .help = "full, length or off", .slot = WEIR_SLOT(Config, record.tools)},
     {.key = "record.thoughts", .help = "full, length or off", .slot = WEIR_SLOT(Config, record.thoughts)},
@@ -248,6 +252,10 @@ constexpr Option<Config> kConfigOptions[] = {
     {.key = "admin.allow_remote",
      .help = "whether admin.address may be reached from other machines",
      .slot = WEIR_SLOT(Config, admin.allow_remote)},
+    {.key = "admin.hosts",
+     .help = "names by which admin.address may be called, besides localhost and loopback addresses",
+     .slot = WEIR_SLOT(Config, admin.hosts),
+     .expect = expect_host},
 };
 
 constexpr Option<ListenerConfig> kListenerOptions[] = {

@@ -41,6 +41,7 @@ struct AuthorizerConfig {
   std::string ca_file;
   std::string user_id = "00000000-0000-0000-0000-000000000001";  // none: the initiator's UUID
   std::string username = "local";
+  std::vector<std::string> hosts;  // none: names besides localhost and loopback addresses (local_names.h)
   Place place;
 };
 
@@ -125,8 +126,9 @@ struct JournalConfig {
   std::string sync = "off";     // "off", or an interval for msync: "1s"
 };
 struct AdminConfig {
-  std::string address;        // of /metrics, /healthz, /readyz; empty: off
-  bool allow_remote = false;  // else loopback and Unix sockets only: the endpoint asks nobody for a token
+  std::string address;             // of /metrics, /healthz, /readyz; empty: off
+  bool allow_remote = false;       // else loopback and Unix sockets only: the endpoint asks nobody for a token
+  std::vector<std::string> hosts;  // names by which it may be called, besides localhost and addresses (local_names.h)
 };
 enum class SinkKind : uint8_t { sqlite, jsonl, postgres };
 struct SinkConfig {

@@ -161,6 +161,10 @@ class Contradictions {
       const bool known_scheme = authorizer.url.starts_with("http://") || authorizer.url.starts_with("https://");
       if (!known_scheme) mistake("{}: authorizer.url must begin with http:// or https://", at);
     }
+    if (authorizer.kind != AuthorizerKind::none && !authorizer.hosts.empty()) {
+      mistake("{}: authorizer.hosts is only used with authorizer.kind = \"none\"; set the kind, or remove the hosts",
+              at);
+    }
     if (authorizer.kind != AuthorizerKind::none) return;
     for (const ListenerConfig& listener : config_.listeners) {
       if (!expect_address(listener.address).empty() || is_loopback_address(listener.address)) continue;
@@ -288,6 +292,16 @@ std::string_view expect_address(std::string_view text) {
   return split_address(text).valid
              ? ""
              : "an IP address and port such as \"127.0.0.1:4001\" or \"[::1]:4001\", or unix:/path";
+}
+
+std::string_view expect_host(std::string_view text) {
+  const std::string copy(text);
+  in6_addr v6{};
+  const bool name = !text.empty() && text.size() <= 253 &&
+                    std::ranges::all_of(text, [](char c) { return is_word(c) || c == '-' || c == '.' || c == '_'; });
+  return name || inet_pton(AF_INET6, copy.c_str(), &v6) == 1
+             ? ""
+             : "names or addresses alone, without scheme, port and brackets, such as \"weir.example\"";
 }
 
 std::string_view expect_variable_name(std::string_view text) {

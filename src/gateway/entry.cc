@@ -8,6 +8,7 @@
 #include "base/ids.h"
 #include "base/utf8.h"
 #include "gateway/head_index.h"
+#include "gateway/local_names.h"
 #include "gateway/token_copy.h"
 
 namespace weir::gateway {
@@ -60,6 +61,23 @@ const wire::Header* find_api_key(const wire::RequestHead& head, std::string_view
     if (!key.empty() && !holds_token(key, except)) return &header;
   }
   return nullptr;
+}
+
+// Before all else: what asks nobody for a token must not be called by web pages.
+void refuse_foreign_names(const Policy& policy, const wire::RequestHead& head, Entry& entry) {
+  const ForeignName foreign =
+      find_foreign_name(head, entry.target.authority, policy.config.authorizer.hosts, Addresses::loopback);
+  switch (foreign.where) {
+    case ForeignName::Where::none:
+      return;
+    case ForeignName::Where::host:
+      entry.refusal = Refusal::foreign_host;
+      break;
+    case ForeignName::Where::origin:
+      entry.refusal = Refusal::foreign_origin;
+      break;
+  }
+  entry.detail = foreign.name;
 }
 
 // Step 2: any governance header that is not blank means BYOK and bears the gateway token.
@@ -208,6 +226,10 @@ Entry enter(const Policy& policy, const Origin& origin, const wire::RequestHead&
     entry.shape = shape_of(entry.route);
   }
 
+  if (policy.config.authorizer.kind == AuthorizerKind::none && !origin.unix_socket) {
+    refuse_foreign_names(policy, head, entry);
+    if (entry.refusal != Refusal::none) return entry;
+  }
   entry.refusal = read_governance(policy, index, head, entry);
   if (entry.refusal != Refusal::none) return entry;
   read_token(index, head, entry);

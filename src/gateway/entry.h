@@ -15,7 +15,8 @@ namespace weir::gateway {
 
 // What the listener that a request came through allows.
 struct Origin {
-  bool trusted = false;  // its peer's uid was checked
+  bool trusted = false;      // its peer's uid was checked
+  bool unix_socket = false;  // no web page reaches it
 };
 
 struct Entry {

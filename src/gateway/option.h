@@ -97,6 +97,7 @@ std::string_view expect_provider_name(std::string_view text);
 std::string_view expect_listener_name(std::string_view text);
 std::string_view expect_sink_name(std::string_view text);
 std::string_view expect_address(std::string_view text);
+std::string_view expect_host(std::string_view text);
 std::string_view expect_variable_name(std::string_view text);
 std::string_view expect_credential_name(std::string_view text);
 

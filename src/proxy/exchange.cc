@@ -26,6 +26,10 @@ uint64_t whole_seconds(uint64_t ns) {
   return (ns + kNsPerSecond - 1) / kNsPerSecond;
 }
 
+gateway::Origin origin_of(const WorkerListener& listener) {
+  return {.trusted = listener.trusted, .unix_socket = listener.unix_socket};
+}
+
 std::string_view value_of(const wire::RequestHead& head, wire::HeaderName name) {
   const wire::Header* header = head.find(name);
   return header != nullptr ? header->value : std::string_view();
@@ -128,7 +132,7 @@ size_t Exchange::on_head(const wire::RequestHead& head, std::string_view head_by
   body_received_ =
       head.framing == wire::BodyFraming::none || (head.framing == wire::BodyFraming::length && body_remaining_ == 0);
 
-  const gateway::Entry entry = gateway::enter(*policy_, {.trusted = downstream_->listener().trusted}, head);
+  const gateway::Entry entry = gateway::enter(*policy_, origin_of(downstream_->listener()), head);
   shape_ = entry.shape;
   mode_ = entry.mode;
   delegated_ = entry.delegated;
@@ -223,7 +227,7 @@ Exchange::Opened Exchange::reopen() {
   const std::string_view bytes = worker_->buffers().block(saved_head_).view();
   const wire::HeadResult result = wire::parse_request_head(bytes, 0, bytes.size(), head);
   ASSERT(result.status == wire::HeadStatus::complete);  // it was, when it came
-  return {head, gateway::enter(*policy_, {.trusted = downstream_->listener().trusted}, head)};
+  return {head, gateway::enter(*policy_, origin_of(downstream_->listener()), head)};
 }
 
 void Exchange::on_authorized(gateway::Verdict verdict, const gateway::Identity& identity) {

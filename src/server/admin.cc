@@ -63,6 +63,7 @@ bool would_block() {
 struct Admin::Impl {
   AdminSource source;
   std::string address;
+  bool unix_socket = false;
   int listener = -1;
   int stop_event = -1;
   std::vector<Connection> connections;
@@ -98,6 +99,18 @@ std::string Admin::Impl::answer(wire::HeadStatus status) {
     return write_answer({.status = 400, .reason = "Bad Request", .body = "bad request\n"}, false);
   }
   const bool head_only = head.method == wire::Method::head;
+  if (!unix_socket) {
+    const gateway::ForeignName foreign = gateway::find_foreign_name(head, {}, source.hosts, source.addresses);
+    if (foreign.where != gateway::ForeignName::Where::none) {
+      return write_answer(
+          {.status = 403,
+           .reason = "Forbidden",
+           .body = fmt::format("{} \"{}\" is no name of this machine; add its name to admin.hosts if it "
+                               "is meant\n",
+                               foreign.where == gateway::ForeignName::Where::host ? "Host" : "Origin", foreign.name)},
+          head_only);
+    }
+  }
   if (head.method != wire::Method::get && !head_only) {
     return write_answer({.status = 405,
                          .reason = "Method Not Allowed",
@@ -216,7 +229,8 @@ Result<std::unique_ptr<Admin>> Admin::bind(const std::string& address) {
   if (!listener) return std::unexpected(listener.error());
   impl->listener = *listener;
   ::fcntl(impl->listener, F_SETFL, O_NONBLOCK);  // a connection may be gone between poll and accept
-  if (parsed->family() != AF_UNIX) {
+  impl->unix_socket = parsed->family() == AF_UNIX;
+  if (!impl->unix_socket) {
     auto local = io::local_address(impl->listener);
     if (!local) return std::unexpected(local.error());
     parsed = *local;

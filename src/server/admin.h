@@ -4,7 +4,8 @@
 // nothing.
 //
 // Bounded: at most kConnectionsMax connections (further ones wait in the listening socket's queue), kHeadMax bytes of a
-// head, kDeadlineNs for a whole request with its answer. It knows no token: whoever can connect may read.
+// head, kDeadlineNs for a whole request with its answer. It knows no token: whoever can connect may read, but no
+// web page: over TCP a Host that is no name of this machine, and a foreign Origin, are refused (403).
 #pragma once
 
 #include <cstddef>
@@ -12,16 +13,21 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "gateway/local_names.h"
 
 namespace weir::server {
 
-// Called on the admin thread.
 struct AdminSource {
+  // Called on the admin thread.
   std::function<std::string()> metrics;
   std::function<std::string()> not_ready;  // why; empty: ready
+  // By which names it may be called over TCP (gateway/local_names.h).
+  std::vector<std::string> hosts = {};
+  gateway::Addresses addresses = gateway::Addresses::loopback;
 };
 
 class Admin {

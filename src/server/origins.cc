@@ -81,7 +81,10 @@ std::vector<std::string> parts_that_need_a_restart(const gateway::Config& old_co
   check(old_config.limits.connections == new_config.limits.connections, "limits.connections");
   check(old_config.journal.size == new_config.journal.size && old_config.journal.sync == new_config.journal.sync,
         "journal");
-  check(old_config.admin.address == new_config.admin.address, "admin");
+  check(old_config.admin.address == new_config.admin.address &&
+            old_config.admin.allow_remote == new_config.admin.allow_remote &&
+            old_config.admin.hosts == new_config.admin.hosts,
+        "admin");
   check(same_sinks(old_config, new_config), "sink");
   check(old_config.log_format == new_config.log_format, "log_format");
   check(old_config.log_level == new_config.log_level, "log_level");

@@ -359,8 +359,10 @@ Result<> Server::Impl::set_up() {
   });
   if (auto done = start_workers(); !done) return done;
   if (admin) {
-    admin->serve(
-        {.metrics = [this] { return render_metrics(metrics_view()); }, .not_ready = [this] { return not_ready(); }});
+    admin->serve({.metrics = [this] { return render_metrics(metrics_view()); },
+                  .not_ready = [this] { return not_ready(); },
+                  .hosts = config().admin.hosts,
+                  .addresses = config().admin.allow_remote ? gateway::Addresses::any : gateway::Addresses::loopback});
   }
   if (options.confined) {
     if (auto done = confine_threads(config(), confinement); !done) return done;

@@ -89,15 +89,14 @@ TargetFault check_path(std::string_view path, uint8_t needs) {
   return TargetFault::none;
 }
 
-// Removes "http://host" from the front of an absolute form; false if there is no host, or user information.
-bool remove_authority(std::string_view& target) {
+// Moves "http://host" from the front of an absolute form; false if there is no host, or user information.
+bool take_authority(std::string_view& target, std::string_view& authority) {
   const size_t scheme_size = starts_with_ignoring_case(target, "http://")    ? 7
                              : starts_with_ignoring_case(target, "https://") ? 8
                                                                              : 0;
   if (scheme_size == 0) return false;
   const size_t end = target.find_first_of("/?", scheme_size);
-  const std::string_view authority =
-      target.substr(scheme_size, end == std::string_view::npos ? end : end - scheme_size);
+  authority = target.substr(scheme_size, end == std::string_view::npos ? end : end - scheme_size);
   if (authority.empty() || authority.find_first_of("@\\%") != std::string_view::npos) return false;
   target = end == std::string_view::npos ? std::string_view() : target.substr(end);
   return true;
@@ -175,7 +174,7 @@ Target parse_target(std::string_view target) {
   const uint8_t needs = needs_of(target);
   if ((needs & kControl) != 0) return refuse(TargetFault::control_byte);
   if ((needs & kHash) != 0) return refuse(TargetFault::not_a_path);
-  if (!target.starts_with('/') && !remove_authority(target)) return refuse(TargetFault::not_a_path);
+  if (!target.starts_with('/') && !take_authority(target, result.authority)) return refuse(TargetFault::not_a_path);
   const size_t mark = target.find('?');
   result.path = target.substr(0, mark);
   result.has_query = mark != std::string_view::npos;

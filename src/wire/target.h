@@ -16,6 +16,7 @@ struct Target {
   std::string_view path;   // begins with '/'; as the client sent it
   std::string_view query;  // without the '?'; empty if there is none
   bool has_query = false;
+  std::string_view authority;  // of the absolute form; empty: origin form
   TargetFault fault = TargetFault::none;
 };
 

@@ -287,7 +287,7 @@ def command(*arguments, binary=None, environment=None, folder=None, stdin=None):
 
 # --- a client that writes bytes ---
 
-def request(method, path, headers=(), body=None, host="weir.test"):
+def request(method, path, headers=(), body=None, host="localhost"):
     """The bytes of a request; a body gets its Content-Length."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: {host}"] + [f"{n}: {v}" for n, v in headers]
     if body is not None:

@@ -126,10 +126,32 @@ def test_idle_admin_connections_hold_nobody_up_for_long(start, mock):
         assert client.send(b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 20000).answer().status == 400
 
 
+def asked_as(address, host, *headers):
+    with Client(address) as client:
+        return client.send(request("GET", "/metrics", headers, host=host)).answer()
+
+
 def test_a_unix_socket(start, mock, tmp_path):
     gateway = start(configuration(mock.port), "--admin", f"unix:{tmp_path}/admin.sock")
     assert gateway.admin == f"unix:{tmp_path}/admin.sock"
     assert ask(gateway.admin, "GET", "/readyz").status == 200
+    assert asked_as(gateway.admin, "anything").status == 200
+
+
+def test_no_web_page_reads_it(start, mock):
+    """DNS rebinding: a page whose own name resolves to 127.0.0.1 would read what goes on here."""
+    gateway = start(configuration(mock.port), *ADMIN, "--set", "admin.hosts=metrics.example")
+    for host in ("localhost", gateway.admin, "metrics.example:9100"):
+        assert asked_as(gateway.admin, host).status == 200, host
+    for host, *headers in (("evil.example",), ("10.1.2.3",), ("localhost", ("Origin", "https://evil.example"))):
+        answer = asked_as(gateway.admin, host, *headers)
+        assert answer.status == 403 and b"admin.hosts" in answer.body and b"weir_" not in answer.body, answer
+
+
+def test_what_is_open_to_other_machines_is_called_by_its_address(start, mock):
+    gateway = start(configuration(mock.port), *ADMIN, "--set", "admin.allow_remote=true")
+    assert asked_as(gateway.admin, "10.1.2.3:9100").status == 200  # a probe that knows the address alone
+    assert asked_as(gateway.admin, "evil.example").status == 403
 
 
 def test_an_address_for_everybody_must_be_asked_for(start, mock, tmp_path):

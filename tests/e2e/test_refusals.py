@@ -230,3 +230,29 @@ def test_the_authorizer_none_lets_everybody_in_as_one_user(start, mock):
     assert answer.status == 200, answer
     row = gateway.row(answer.interception)
     assert (row["initiator_id"], row["username"]) == (USER_ID, "me")
+
+
+def test_without_an_authorizer_no_web_page_gets_in(start, mock, tmp_path):
+    """DNS rebinding: a page whose own name resolves to 127.0.0.1 would spend the operator's key."""
+    listeners = ('[[listener]]\nname = "public"\naddress = "127.0.0.1:0"\n'
+                 f'[[listener]]\nname = "socket"\naddress = "unix:{tmp_path}/weir.sock"\n')
+    none = '[authorizer]\nkind = "none"\n'
+    gateway = start(configuration(mock.port, listeners=listeners, extra=none + 'hosts = ["weir.example"]'))
+
+    def status(host, headers=(), address=gateway.address):
+        with Client(address) as client:
+            answer = client.send(request("POST", ANTHROPIC, bearer("anything") + list(headers), MESSAGE, host=host)).answer()
+        if answer.status != 200:
+            assert "authorizer.hosts" in answer.message() and (host in answer.message() or headers), answer
+        return answer.status
+
+    for host in ("localhost", gateway.address, "[::1]:4001", "weir.example"):
+        assert status(host) == 200, host
+    assert status("localhost", [("Origin", "http://localhost:3000")]) == 200
+    mock.reset()
+    for host in ("evil.example", f"evil.example:{gateway.port}", "0.0.0.0", "127.0.0.1.evil.example"):
+        assert status(host) == 403, host
+    for origin in ("https://evil.example", "null"):
+        assert status("localhost", [("Origin", origin)]) == 403, origin
+    assert mock.requests() == []
+    assert status("evil.example", address=gateway.listening["socket"]) == 200

@@ -126,6 +126,10 @@ const Mistake kMistakes[] = {
     {"[authorizer]\nkind = \"none\"\n[[listener]]\nname = \"a\"\naddress = \"0.0.0.0:4001\"",
      "weir.toml:1: authorizer.kind = \"none\" lets everybody in, so it is for loopback listeners only; listener \"a\" "
      "…"},
+    {"[authorizer]\nhosts = [\"weir.example\"]", "weir.toml:1: authorizer.hosts is only used with authorizer.kind = …"},
+    {"[authorizer]\nkind = \"none\"\nhosts = [\"http://weir.example\"]",
+     "weir.toml:3: authorizer.hosts must hold only names or addresses alone, …"},
+    {"[admin]\nhosts = [\"weir.example:4002\"]", "weir.toml:2: admin.hosts must hold only names or addresses alone, …"},
     // Providers.
     {"[[provider]]\ntype = \"openai\"", "weir.toml:1: [[provider]] needs name…"},
     {"[[provider]]\nname = \"acme\"", "weir.toml:1: [[provider]] needs type"},

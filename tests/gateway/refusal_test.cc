@@ -81,6 +81,8 @@ constexpr StatusCase kStatuses[] = {
     {Refusal::credential_missing, 401, "never"},
     {Refusal::unauthorized, 403, "never"},
     {Refusal::initiator_invalid, 403, "never"},
+    {Refusal::foreign_host, 403, "never"},
+    {Refusal::foreign_origin, 403, "never"},
     {Refusal::byok_disabled, 403, "never"},
     {Refusal::route_not_supported, 404, "never"},
     {Refusal::method_not_allowed, 405, "never"},

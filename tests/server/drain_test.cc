@@ -103,7 +103,7 @@ TEST_CASE("drain: under traffic that reloads have met, every exchange ends whole
     size_t read = 0;
     while (!over) {
       Socket admin = Socket::connect(port);
-      admin.send("GET /metrics HTTP/1.1\r\nHost: weir\r\nConnection: close\r\n\r\n");
+      admin.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
       if (admin.read_answer().status() == 200) read++;
     }
     return read;

@@ -215,7 +215,7 @@ void Scripts::write_request(Plan& plan, const char* method, const std::string& t
   plan.close = random_.percent(5);
   const bool as_chunks = has_body && !plan.http_1_0 && random_.percent(25);
   plan.expect_continue = has_body && !plan.http_1_0 && random_.percent(8);
-  std::string head = fmt::format("{} {} HTTP/1.{}\r\nHost: gateway.test\r\n", method, target, plan.http_1_0 ? 0 : 1);
+  std::string head = fmt::format("{} {} HTTP/1.{}\r\nHost: localhost\r\n", method, target, plan.http_1_0 ? 0 : 1);
   std::vector<std::string> headers = {
       fmt::format("X-Marker: {}\r\n", plan.marker),
       fmt::format("X-Weir-Request-Id: {}\r\n", plan.marker),

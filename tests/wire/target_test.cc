@@ -33,6 +33,9 @@ TEST_CASE("target: absolute form is its path and query") {
   CHECK(parse_target("http://h").path == "/");
   CHECK(parse_target("http://h?b").path == "/");
   CHECK(parse_target("http://h?b").query == "b");
+  CHECK(parse_target("http://h:80/a?b").authority == "h:80");
+  CHECK(parse_target("http://h?b").authority == "h");
+  CHECK(parse_target("//h/a").authority.empty());
 }
 
 TEST_CASE("target: paths that look odd and are sound") {
