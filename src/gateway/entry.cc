@@ -7,6 +7,7 @@
 
 #include "base/ids.h"
 #include "base/utf8.h"
+#include "gateway/advice.h"
 #include "gateway/head_index.h"
 #include "gateway/local_names.h"
 #include "gateway/token_copy.h"
@@ -111,20 +112,13 @@ void read_delegation(const Origin& origin, const HeadIndex& index, Entry& entry)
   entry.delegated = !entry.delegated_key_id.empty();
 }
 
-constexpr std::string_view kNeedsKeyOrBearer = "send it in X-Api-Key or in Authorization: Bearer";
-constexpr std::string_view kNeedsBearer = "send it in Authorization: Bearer";
-constexpr std::string_view kCopilotNeedsGovernance =
-    "Copilot takes a user's own bearer only: send the gateway token in X-Coder-AI-Governance-Token and your Copilot "
-    "token in Authorization: Bearer";
-
 struct Choice {
   Refusal refusal = Refusal::none;
-  std::string_view detail;
   Credential credential;
 };
 
-Choice bearer_choice(const Bearer& bearer, CredentialKind kind, std::string_view detail) {
-  if (bearer.header == nullptr) return {.refusal = Refusal::credential_missing, .detail = detail, .credential = {}};
+Choice bearer_choice(const Bearer& bearer, CredentialKind kind) {
+  if (bearer.header == nullptr) return {.refusal = Refusal::credential_missing, .credential = {}};
   Choice choice;
   choice.credential = {.kind = kind, .as_x_api_key = false, .secret = bearer.token, .client_header = bearer.header};
   return choice;
@@ -144,7 +138,7 @@ Choice choose_byok(const Provider& provider, const Entry& entry, const wire::Req
   switch (provider.type) {
     case ProviderType::anthropic: {
       const wire::Header* key = find_api_key(head, entry.token);
-      if (key == nullptr) return bearer_choice(bearer, anthropic_bearer_kind(bearer.token), kNeedsKeyOrBearer);
+      if (key == nullptr) return bearer_choice(bearer, anthropic_bearer_kind(bearer.token));
       Choice choice;
       choice.credential = {.kind = CredentialKind::personal_api_key,
                            .as_x_api_key = true,
@@ -155,11 +149,10 @@ Choice choose_byok(const Provider& provider, const Entry& entry, const wire::Req
     case ProviderType::openai: {
       const wire::Header* account = head.find(HeaderName::chatgpt_account_id);
       const bool subscription = provider.chatgpt_backend || account != nullptr;
-      return bearer_choice(bearer, subscription ? CredentialKind::subscription : CredentialKind::personal_api_key,
-                           kNeedsBearer);
+      return bearer_choice(bearer, subscription ? CredentialKind::subscription : CredentialKind::personal_api_key);
     }
     case ProviderType::copilot:
-      return bearer_choice(bearer, CredentialKind::subscription, kNeedsBearer);
+      return bearer_choice(bearer, CredentialKind::subscription);
   }
   std::unreachable();
 }
@@ -167,10 +160,10 @@ Choice choose_byok(const Provider& provider, const Entry& entry, const wire::Req
 Choice choose_centralized(const Provider& provider) {
   if (provider.type == ProviderType::copilot) {
     // The gateway token came where the user's own credential belongs, or as an API key.
-    return {.refusal = Refusal::credential_missing, .detail = kCopilotNeedsGovernance, .credential = {}};
+    return {.refusal = Refusal::credential_missing, .credential = {}};
   }
   if (provider.key.empty() || provider.chatgpt_backend) {
-    return {.refusal = Refusal::no_operator_key, .detail = provider.name, .credential = {}};
+    return {.refusal = Refusal::no_operator_key, .credential = {}};
   }
   Choice choice;
   choice.credential = {.kind = CredentialKind::centralized,
@@ -188,17 +181,29 @@ Admission refuse(Refusal refusal, std::string_view detail = {}) {
   return admission;
 }
 
-// The detail is "POST /anthropic/v1/other", as the client sent it, without the query.
-Admission refuse_route(Refusal refusal, const wire::RequestHead& head, const Entry& entry) {
+Admission refuse_with(Refusal refusal, std::string detail) {
   Admission admission;
   admission.refusal = refusal;
+  admission.detail_text = std::move(detail);
   // Too long for the string's own bytes: the view stays valid when the Admission is moved.
-  admission.detail_text.reserve(head.method_text.size() + 1 + entry.target.path.size() + sizeof(std::string));
-  admission.detail_text += head.method_text;
-  admission.detail_text += ' ';
-  admission.detail_text += entry.target.path;
+  admission.detail_text.reserve(sizeof(std::string));
   admission.detail = admission.detail_text;
   return admission;
+}
+
+// The detail is "POST /anthropic/v1/other", as the client sent it, without the query.
+Admission refuse_route(Refusal refusal, const wire::RequestHead& head, const Entry& entry) {
+  return refuse_with(refusal, fmt::format("{} {}", head.method_text, entry.target.path));
+}
+
+Admission refuse_token(const Policy& policy, const Entry& entry) {
+  std::string advice = advise_token(policy, entry);
+  return advice.empty() ? refuse(Refusal::unauthorized) : refuse_with(Refusal::credential_as_token, std::move(advice));
+}
+
+Admission refuse_credential(const Policy& policy, const Entry& entry, const wire::RequestHead& head, Refusal refusal) {
+  return refuse_with(refusal, refusal == Refusal::no_operator_key ? advise_own_login(policy, *entry.route.provider)
+                                                                  : advise_credential(policy, entry, head));
 }
 
 size_t copy_text(std::string_view text, std::span<char> room) {
@@ -277,7 +282,7 @@ Admission admit(const Policy& policy, const Entry& entry, Verdict verdict, const
     case Verdict::unreachable:
       return refuse(Refusal::authorizer_unreachable);
     case Verdict::refused:
-      return refuse(Refusal::unauthorized);
+      return refuse_token(policy, entry);
     case Verdict::allowed:
       break;
   }
@@ -289,7 +294,7 @@ Admission admit(const Policy& policy, const Entry& entry, Verdict verdict, const
   const Provider& provider = *entry.route.provider;
   const Choice choice =
       entry.mode == AuthMode::byok ? choose_byok(provider, entry, head) : choose_centralized(provider);
-  if (choice.refusal != Refusal::none) return refuse(choice.refusal, choice.detail);
+  if (choice.refusal != Refusal::none) return refuse_credential(policy, entry, head, choice.refusal);
   Admission admission;
   admission.credential = choice.credential;
   return admission;

@@ -40,6 +40,7 @@ enum class Ending : uint8_t {
   X(credential_missing,        401, "no usable provider credential of your own: {}",                               client,   never, keep)   \
   X(unauthorized,              403, "unauthorized: this gateway token is unknown, expired or revoked",             policy,   never, keep)   \
   X(initiator_invalid,         403, "unauthorized: the authorizer gave this token no valid user id",               policy,   never, keep)   \
+  X(credential_as_token,       403, "unauthorized: {}",                                                            policy,   never, keep)   \
   X(foreign_host,              403, "this gateway asks nobody for a token, so it answers to local names only and not to {}; to allow a name, set authorizer.hosts", policy, never, keep) \
   X(foreign_origin,            403, "this gateway asks nobody for a token, so web pages of other places may not call it: {}; to allow one, set authorizer.hosts", policy, never, keep) \
   X(byok_disabled,             403, "bringing your own key is not allowed on this gateway",                        policy,   never, keep)   \

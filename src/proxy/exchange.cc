@@ -244,7 +244,8 @@ size_t Exchange::judge(const wire::RequestHead& head, const gateway::Entry& entr
                        std::string_view head_bytes, std::string_view rest) {
   const gateway::Admission admission = gateway::admit(*policy_, entry, verdict, identity_, head);
   if (admission.refusal != gateway::Refusal::none) {
-    if (admission.refusal == gateway::Refusal::unauthorized) {
+    if (admission.refusal == gateway::Refusal::unauthorized ||
+        admission.refusal == gateway::Refusal::credential_as_token) {
       hint_size_ = static_cast<uint8_t>(mask(entry.token, hint_.data()));
     }
     const bool wrong_method = admission.refusal == gateway::Refusal::method_not_allowed;

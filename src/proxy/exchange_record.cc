@@ -217,6 +217,8 @@ void Exchange::log_refusal(gateway::Refusal refusal, std::string_view detail) {
     if (!pass) return;
     held_back = *pass;
   }
+  const bool token_refused =
+      refusal == gateway::Refusal::unauthorized || refusal == gateway::Refusal::credential_as_token;
   const LogLevel level = row.fault == gateway::Fault::gateway ? LogLevel::error : LogLevel::warn;
   worker_->log().log(
       level, "request refused",
@@ -230,8 +232,7 @@ void Exchange::log_refusal(gateway::Refusal refusal, std::string_view detail) {
        {"auth_mode", gateway::text(mode_)},
        {"auth_delegated", delegated_},
        {"initiator_id", identity_.initiator_id()},
-       {"token_hint",
-        refusal == gateway::Refusal::unauthorized ? std::string_view(hint_.data(), hint_size_) : std::string_view()},
+       {"token_hint", token_refused ? std::string_view(hint_.data(), hint_size_) : std::string_view()},
        {"client", downstream_->client_address()},
        {"held_back", held_back}});
 }

@@ -102,6 +102,37 @@ def test_without_a_usable_credential_nothing_goes_upstream(gateway, mock, what, 
     assert gateway.recorded_since(began) == []
 
 
+# What each is told: (what, path, body, headers for a token, status, words of the message).
+ADVICE = [
+    ("a key of one's own as the token", ANTHROPIC, MESSAGE, lambda t: [("X-Api-Key", PERSONAL)], 403,
+     ("unauthorized", "an Anthropic API key", "X-Coder-AI-Governance-Token")),
+    ("a login's token as the token", ANTHROPIC, MESSAGE, lambda t: bearer(OAUTH), 403,
+     ("unauthorized", "a Claude login", "X-Coder-AI-Governance-Token")),
+    ("a ChatGPT login as the token", "/chatgpt/v1/responses", RESPONSES, lambda t: bearer("eyJhbGciOiJSUzI1NiJ9.e30.c2ln"), 403,
+     ("unauthorized", "a JWT", "X-Coder-AI-Governance-Token")),
+    ("an unknown token", ANTHROPIC, MESSAGE, lambda t: bearer("weir_unknown"), 403, ("unauthorized", "unknown, expired or revoked")),
+    ("the token alone to ChatGPT", "/chatgpt/v1/responses", RESPONSES, bearer, 502,
+     ("no operator key is configured for provider chatgpt", "X-Coder-AI-Governance-Token", "ChatGPT login")),
+    ("the token alone to Copilot", "/copilot/chat/completions", CHAT, bearer, 401, ("X-Coder-AI-Governance-Token", "Copilot token")),
+    ("the token as one's own bearer", ANTHROPIC, MESSAGE, lambda t: own(t, ("Authorization", f"Bearer {t}")), 401,
+     ("Authorization has the gateway token", "X-Api-Key")),
+    ("an OpenAI key in X-Api-Key", CHATS, CHAT, lambda t: own(t, ("X-Api-Key", "sk-proj-mine-01234567")), 401,
+     ("X-Api-Key is not used for this provider", "Authorization: Bearer")),
+]
+
+
+@pytest.mark.parametrize("what, path, body, headers, status, words", ADVICE, ids=[c[0] for c in ADVICE])
+def test_who_puts_a_credential_in_the_wrong_place_is_told_the_right_one(gateway, mock, what, path, body, headers, status, words):
+    sent = headers(gateway.token)
+    answer = ask(gateway.address, "POST", path, JSON + sent, body)
+    assert answer.status == status, answer
+    for word in words:
+        assert word in answer.message(), answer
+    for _, secret in sent:
+        assert secret.split(" ")[-1] not in answer.message() + gateway.log()
+    assert mock.requests() == []
+
+
 @pytest.mark.parametrize("headers, status", [
     (lambda t: [("Authorization", f"BEARer {t}")], 200),
     (lambda t: [("Authorization", f"  Bearer \t {t}  ")], 200),

@@ -81,6 +81,7 @@ constexpr StatusCase kStatuses[] = {
     {Refusal::credential_missing, 401, "never"},
     {Refusal::unauthorized, 403, "never"},
     {Refusal::initiator_invalid, 403, "never"},
+    {Refusal::credential_as_token, 403, "never"},
     {Refusal::foreign_host, 403, "never"},
     {Refusal::foreign_origin, 403, "never"},
     {Refusal::byok_disabled, 403, "never"},
