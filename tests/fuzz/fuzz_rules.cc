@@ -1,6 +1,7 @@
-// An operator's rules over a peer's head: "<mode><route>\n", header lines, "----\n", then [[rule]] tables. Whatever
-// rules the compiler takes and whatever the head has, the framing is weir's, the chosen credential arrives once, and
-// neither the gateway token nor a credential that lost goes to a provider.
+// An operator's rules over a peer's head: "<mode><route>\n", header lines, "----\n", then [[rule]] tables. '@' in the
+// value of a header stands for the gateway token. Whatever rules the compiler takes and whatever the head has, the
+// framing is weir's, the chosen credential arrives once, nothing that looks like one of weir's own headers goes to a
+// provider, and neither does the gateway token in a header named like a credential's, nor a credential that lost.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -12,6 +13,7 @@
 #include "base/assert.h"
 #include "gateway/config.h"
 #include "gateway/entry.h"
+#include "gateway/option.h"
 #include "gateway/policy.h"
 #include "gateway/ruleset.h"
 
@@ -45,14 +47,17 @@ size_t occurrences(std::string_view text, std::string_view part) {
   return count;
 }
 
-// Of the fuzzer's text: header lines, with the line ends that a head has.
+// Of the fuzzer's text: header lines, with the line ends that a head has, and the token for '@' behind the name.
 std::string lines_of(std::string_view& text) {
   std::string lines;
   while (!text.empty()) {
     const std::string_view line = take_line(text);
     if (line == "----") break;
     if (line.empty()) continue;
-    lines.append(line).append("\r\n");
+    const size_t name_end = std::min(line.find(':'), line.size());
+    lines.append(line.substr(0, name_end));
+    for (const char c : line.substr(name_end)) c == '@' ? lines.append(kToken) : lines.append(1, c);
+    lines.append("\r\n");
   }
   return lines;
 }
@@ -60,20 +65,55 @@ std::string lines_of(std::string_view& text) {
 size_t count_of(const wire::RequestHead& head, std::string_view name) {
   size_t count = 0;
   for (uint32_t i = 0; i < head.header_count; ++i) {
-    if (wire::equals_ignoring_case(head.headers[i].name, name)) ++count;
+    if (wire::looks_like(head.headers[i].name, name)) ++count;
   }
   return count;
 }
 
-void check_upstream_head(std::string_view written, const Credential& credential) {
-  static wire::RequestHead head;
-  ASSERT(wire::parse_request_head(written, 0, 1 << 20, head).status == wire::HeadStatus::complete);
+bool begins_like(std::string_view name, std::string_view prefix) {
+  return name.size() >= prefix.size() && wire::looks_like(name.substr(0, prefix.size()), prefix);
+}
+
+void check_names(const wire::RequestHead& head, bool acts) {
   ASSERT(count_of(head, "Host") == 1 && count_of(head, "Content-Length") == 1);
-  for (const char* name : {"Connection", "Transfer-Encoding", "Keep-Alive", "Upgrade", "TE", "X-Weir-Token",
-                           "X-Weir-Request-Id", "X-Weir-Delegated-Key-Id", "X-Coder-AI-Governance-Token"}) {
+  ASSERT(count_of(head, "Authorization") + count_of(head, "X-Api-Key") == 1);
+  for (const char* name : {"Connection", "Transfer-Encoding", "Keep-Alive", "Upgrade", "TE", "Expect"}) {
     ASSERT(count_of(head, name) == 0);
   }
-  ASSERT(!written.contains(kToken));
+  size_t actor_headers = 0;
+  for (uint32_t i = 0; i < head.header_count; ++i) {
+    const std::string_view name = head.headers[i].name;
+    for (const char* own : {"X-Weir-", "X-Coder-AI-Governance-", "X-Coder-AI-Gateway-"}) {
+      ASSERT(!begins_like(name, own));
+    }
+    actor_headers += begins_like(name, "X-AI-Bridge-Actor-") ? 1 : 0;
+  }
+  ASSERT(actor_headers <= (acts ? 2u : 0u));  // a rule may strip them
+}
+
+// In headers of other names it is the client's own doing.
+void check_copies(const wire::RequestHead& head) {
+  for (uint32_t i = 0; i < head.header_count; ++i) {
+    const wire::Header& header = head.headers[i];
+    if (!is_secret_header(header.name)) continue;
+    const bool cookie = wire::equals_ignoring_case(header.name, "cookie");
+    std::string_view rest = header.value;
+    while (cookie && !rest.empty()) {
+      const size_t end = std::min(rest.find(';'), rest.size());
+      const std::string_view one = rest.substr(0, end);
+      ASSERT(!one.substr(std::min(one.find('='), one.size())).contains(kToken));
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+    ASSERT(cookie || !header.value.contains(kToken));
+  }
+}
+
+void check_upstream_head(std::string_view written, const Entry& entry, const Credential& credential) {
+  static wire::RequestHead head;
+  ASSERT(wire::parse_request_head(written, 0, 1 << 20, head).status == wire::HeadStatus::complete);
+  check_names(head, entry.route.provider->send_actor_headers);
+  // Else the fuzzer's own was first, and this one may be a credential.
+  if (entry.token == kToken) check_copies(head);
   // The fuzzer may have brought a third one, say in X-Api-Key, that was chosen; what it says may stand elsewhere too.
   ASSERT(written.contains(credential.secret));
   for (const std::string_view known : {kOwn, kOperator}) {
@@ -101,6 +141,7 @@ void forward(const Policy& policy, const wire::RequestHead& head) {
                                 .query = entry.target.query,
                                 .has_query = entry.target.has_query,
                                 .credential = &admission.credential,
+                                .gateway_token = entry.token,
                                 .has_body = true,
                                 .body_size = 2};
   const ProgramKey key{.provider_index = entry.route.provider->index,
@@ -111,7 +152,7 @@ void forward(const Policy& policy, const wire::RequestHead& head) {
   const Program& program = policy.rules->program(key);
   ByteBuffer out;
   write_request_head(program, values, request, out);
-  check_upstream_head(out.view(), admission.credential);
+  check_upstream_head(out.view(), entry, admission.credential);
   ASSERT(!policy.rules->explain(policy, key).empty());
 }
 
