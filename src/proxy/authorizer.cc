@@ -110,7 +110,7 @@ void Callout::on_upstream_ready(Upstream& upstream) {
   BufferPool& buffers = worker_->buffers();
   buffers.retain(request_);
   upstream.stream().queue({buffers.block(request_).view(), request_});
-  upstream.stream().flush();
+  upstream.send_request();
 }
 
 void Callout::on_upstream_data(const Piece& piece) {

@@ -54,6 +54,9 @@ namespace weir::proxy {
   X(upstreams_failed_timeout,      counter, "weir_upstream_connections_failed_total", "reason=\"timeout\"", "")          \
   X(upstreams_open,                gauge,   "weir_upstream_connections_open", "",                                        \
     "Connections to providers, busy and kept.")                                                                          \
+  X(upstreams_closed_body,         counter, "weir_upstream_connections_closed_total", "reason=\"forbidden_body\"",         \
+    "Sound connections to providers that were not kept: an answer that may have no body (204, 205, 304, to HEAD) announced one, or bytes came that nobody had asked for.") \
+  X(upstreams_closed_unasked,      counter, "weir_upstream_connections_closed_total", "reason=\"unasked_bytes\"", "")       \
   X(upstream_retries,              counter, "weir_upstream_retries_total", "",                                           \
     "Requests sent again because a kept connection died before one byte of an answer.")                                  \
   X(answers_1xx,                   counter, "weir_upstream_answers_total", "class=\"1xx\"",                              \

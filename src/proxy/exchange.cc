@@ -523,7 +523,7 @@ void Exchange::on_upstream_ready(Upstream& upstream) {
     buffers.retain(body_);
     upstream.stream().queue({buffers.block(body_).view(), body_});
   }
-  upstream.stream().flush();
+  upstream.send_request();
   upstream.set_deadline(worker_->now_ns() + worker_->timeouts().answer);
 }
 

@@ -164,6 +164,7 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   void keep_answer_head(const Piece& piece);
   void queue_head(const wire::ResponseHead& head, gateway::AnswerFraming framing);
   void start_answer(const wire::ResponseHead& head, bool more_follows);
+  void on_unasked_bytes();
   void set_up_reading(const wire::ResponseHead& head, std::string_view encoding);
   void relay(const Piece& piece);
   void relay_length(const Piece& piece);

@@ -141,7 +141,9 @@ void Exchange::queue_head(const wire::ResponseHead& head, gateway::AnswerFraming
   const BufferId id = buffers.acquire(4096);
   const bool bridged = kind_ == gateway::RouteKind::bridged;
   const bool final = head.status >= 200;
-  const bool has_length = head.find(wire::HeaderName::content_length) != nullptr;
+  // A 204 has no length (RFC 9110 section 8.6). A 205 needs one: for most clients only that tells that nothing follows.
+  const bool has_length =
+      head.status == 205 || (head.status != 204 && head.find(wire::HeaderName::content_length) != nullptr);
   gateway::RuleValues values;
   values.initiator_id = identity_.initiator_id();
   values.username = identity_.username();
@@ -152,7 +154,7 @@ void Exchange::queue_head(const wire::ResponseHead& head, gateway::AnswerFraming
   gateway::write_response_head(*program_, values,
                                {.head = &head,
                                 .framing = framing,
-                                .content_length = head.content_length,
+                                .content_length = head.status == 205 ? 0 : head.content_length,
                                 .write_content_length = final && has_length && framing == gateway::AnswerFraming::as_is,
                                 .close = final && downstream_->must_close(),
                                 .http_1_0 = http_1_0_,
@@ -170,17 +172,26 @@ void Exchange::start_answer(const wire::ResponseHead& head, bool more_follows) {
     upstream_request_id_.set(other->value);
   }
   answer_keep_alive_ = head.keep_alive;
+  if (wire::may_carry_forbidden_body(head, method_)) {
+    answer_keep_alive_ = false;
+    worker_->count().upstreams_closed_body.add();
+  }
   answer_framing_ = wire::body_framing(head, method_);
   answer_remaining_ = answer_framing_ == wire::BodyFraming::length ? head.content_length : 0;
-  stream_ = is_event_stream(head);
+  const bool empty = answer_framing_ == wire::BodyFraming::none ||
+                     (answer_framing_ == wire::BodyFraming::length && answer_remaining_ == 0);
+  // What has no body is no stream, whatever its type: nothing can be added to it.
+  stream_ = answer_framing_ != wire::BodyFraming::none && is_event_stream(head);
   const std::string_view encoding = content_encoding_of(head);
   encoded_ = reader::content_coding_of(encoding) != reader::ContentCoding::identity;
   set_up_reading(head, encoding);
+  withhold_ = withhold_ && !empty;
 
   // A stream is always framed so that it can be ended with an error event: its length, if it has one, is not promised.
+  // One that announces to be empty stays so.
   const bool reframed = answer_framing_ == wire::BodyFraming::chunked ||
                         answer_framing_ == wire::BodyFraming::until_close ||
-                        (answer_framing_ == wire::BodyFraming::length && (stream_ || withhold_));
+                        (answer_framing_ == wire::BodyFraming::length && !empty && (stream_ || withhold_));
   out_framing_ = !reframed   ? gateway::AnswerFraming::as_is
                  : http_1_0_ ? gateway::AnswerFraming::close
                              : gateway::AnswerFraming::chunked;
@@ -188,15 +199,19 @@ void Exchange::start_answer(const wire::ResponseHead& head, bool more_follows) {
   downstream_->answer_queued(close);
   queue_head(head, out_framing_);
   upstream_->set_deadline(worker_->now_ns() + worker_->timeouts().stream);
-  const bool empty = answer_framing_ == wire::BodyFraming::none ||
-                     (answer_framing_ == wire::BodyFraming::length && answer_remaining_ == 0);
   if (!empty) return;
-  if (more_follows) answer_keep_alive_ = false;  // nobody asked for that
+  if (more_follows) on_unasked_bytes();
   answer_ended();
 }
 
+// It says more than it has announced, and nobody has asked for that: it would be the front of the next answer.
+void Exchange::on_unasked_bytes() {
+  if (!std::exchange(answer_keep_alive_, false)) return;
+  worker_->count().upstreams_closed_unasked.add();
+}
+
 void Exchange::set_up_reading(const wire::ResponseHead& head, std::string_view encoding) {
-  if (kind_ != gateway::RouteKind::bridged || method_ == wire::Method::head) return;
+  if (kind_ != gateway::RouteKind::bridged || answer_framing_ == wire::BodyFraming::none) return;
   if (!reader_) reader_ = std::make_unique<reader::AnswerReader>();
   reader_->reset({.api = reader_api(api_),
                   .stream = stream_,
@@ -243,7 +258,7 @@ void Exchange::relay_length(const Piece& piece) {
   read_payload(payload);
   forward(payload, piece.buffer);
   if (answer_remaining_ > 0) return;
-  if (piece.bytes.size() > size) answer_keep_alive_ = false;  // it says more than it announced
+  if (piece.bytes.size() > size) on_unasked_bytes();
   answer_ended();
 }
 
@@ -285,7 +300,7 @@ void Exchange::relay_chunks(const Piece& piece) {
         return;
       case wire::ChunkDecoder::Kind::end:
         send_run();
-        if (offset < piece.bytes.size()) answer_keep_alive_ = false;
+        if (offset < piece.bytes.size()) on_unasked_bytes();
         answer_ended();
         return;
     }
@@ -354,7 +369,9 @@ void Exchange::answer_ended() {
   if (stream_ && end == StreamEnd::cut && upstream_status_ < 400) {
     // An orderly end of the connection is no end of the stream: the client must not take it for a success.
     fail_with(record::Outcome::upstream_error, record::ErrorType::network, "the stream ended before its last event");
-    whole = end_stream_with_error("the provider ended the stream before its last event");
+    // A head that announced an empty body has none.
+    whole = out_framing_ == gateway::AnswerFraming::as_is ||
+            end_stream_with_error("the provider ended the stream before its last event");
   } else {
     end_withholding();
   }

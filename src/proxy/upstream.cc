@@ -13,6 +13,7 @@ void Upstream::begin(Worker& worker, Origin& origin, UpstreamUser& user) {
   origin_ = &origin;
   user_ = &user;
   reused_ = false;
+  unsent_ = false;
   retrying_address_ = false;
   addresses_ = origin.addresses();
   address_index_ = 0;
@@ -118,10 +119,18 @@ void Upstream::on_receive(const io::Completion& completion) {
     case State::idle:
       // An idle connection that closes, or says something nobody asked for, is of no use any more.
       worker_->buffers().release(received.piece.buffer);
+      if (received.event == Stream::Event::data) worker_->count().upstreams_closed_unasked.add();
       if (received.event != Stream::Event::nothing) abandon();
       return;
     case State::busy:
       break;
+  }
+  if (unsent_ && received.event == Stream::Event::data) {
+    worker_->buffers().release(received.piece.buffer);
+    worker_->count().upstreams_closed_unasked.add();
+    std::exchange(user_, nullptr)->on_upstream_ended(/*orderly=*/false, "bytes came that nobody had asked for");
+    close();
+    return;
   }
   switch (received.event) {
     case Stream::Event::nothing:
@@ -187,6 +196,19 @@ void Upstream::on_timer() {
   }
 }
 
+void Upstream::send_request() {
+  if (reused_) {
+    unsent_ = true;
+    worker_->flush_later(*this);
+  } else {
+    stream_.flush();
+  }
+}
+
+void Upstream::flush() {
+  if (std::exchange(unsent_, false) && state_ == State::busy) stream_.flush();
+}
+
 void Upstream::release() {
   ASSERT(state_ == State::busy);
   user_ = nullptr;
@@ -217,6 +239,7 @@ void Upstream::reuse(UpstreamUser& user) {
 
 void Upstream::close() {
   if (state_ == State::closing || state_ == State::closed) return;
+  unsent_ = false;
   if (state_ == State::idle) origin_->take_idle(*this);
   state_ = State::closing;
   retrying_address_ = false;

@@ -19,7 +19,7 @@ class Worker;
 enum class UpstreamFault : uint8_t { no_address, connect, tls, timeout };
 
 // Calls come in this order: ready (or failed), data*, ended (or timeout). After ended, timeout and failed the
-// connection is gone.
+// connection is gone. `ended` comes too where a kept connection turns out to be of no use before the request is sent.
 class UpstreamUser {
  public:
   virtual void on_upstream_ready(Upstream& upstream) = 0;
@@ -58,6 +58,13 @@ class Upstream : public Slot {
   void set_deadline(uint64_t deadline_ns);
   void clear_deadline() { TimerWheel::clear(timer_); }
 
+  // Sends what its user has queued: all of the request. On a kept connection at the end of the worker's turn: what has
+  // come until then was there before the request, and cannot be its answer.
+  void send_request();
+  void flush();  // the worker's, then
+  // No byte of the request was handed to the kernel.
+  bool unsent() const { return unsent_; }
+
   // The user lets go: back to the pool, or (abandon) closed at once.
   void release();
   void abandon();
@@ -90,6 +97,7 @@ class Upstream : public Slot {
   uint32_t address_index_ = 0;
   std::string last_error_;
   bool reused_ = false;
+  bool unsent_ = false;
   bool retrying_address_ = false;  // the connection that failed is closing; the next address follows
   Upstream* idle_next_ = nullptr;
   Upstream* idle_previous_ = nullptr;

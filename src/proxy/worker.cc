@@ -57,6 +57,7 @@ Result<> Worker::set_up() {
   // then.
   to_flush_.reserve(kBatch);
   to_run_.reserve(kBatch);
+  requests_to_send_.reserve(kBatch);
   dead_downstreams_.reserve(kBatch);
   dead_upstreams_.reserve(kBatch);
   over_exchanges_.reserve(kBatch);
@@ -296,6 +297,9 @@ bool Worker::uses_client(const tls::ClientContext& client) {
 void Worker::flush_later(Downstream& downstream) {
   to_flush_.push_back(&downstream);
 }
+void Worker::flush_later(Upstream& upstream) {
+  requests_to_send_.push_back(&upstream);
+}
 void Worker::run_later(Downstream& downstream) {
   to_run_.push_back(&downstream);
 }
@@ -347,8 +351,9 @@ void Worker::forget_user(UpstreamUser& user) {
 // Works off what the completions have put into the lists. Each may put more into the others; the order keeps a slot's
 // end last.
 void Worker::settle() {
-  while (!failures_.empty() || !to_run_.empty() || !to_flush_.empty() || !dead_downstreams_.empty() ||
-         !dead_upstreams_.empty() || !over_exchanges_.empty() || !over_callouts_.empty()) {
+  while (!failures_.empty() || !to_run_.empty() || !to_flush_.empty() || !requests_to_send_.empty() ||
+         !dead_downstreams_.empty() || !dead_upstreams_.empty() || !over_exchanges_.empty() ||
+         !over_callouts_.empty()) {
     failures_running_.swap(failures_);
     for (DeferredFailure& failure : failures_running_) {
       if (failure.user != nullptr) std::exchange(failure.user, nullptr)->on_upstream_failed(failure.fault, failure.why);
@@ -364,6 +369,10 @@ void Worker::settle() {
       downstream.flush();
     }
     to_flush_.clear();
+    for (size_t i = 0; i < requests_to_send_.size(); i++) {
+      if (requests_to_send_[i]->slot_used) requests_to_send_[i]->flush();
+    }
+    requests_to_send_.clear();
     for (Exchange* exchange : over_exchanges_) {
       exchange->reset();
       exchanges_.release(*exchange);

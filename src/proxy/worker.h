@@ -131,6 +131,7 @@ class Worker {
 
   // Done when the completions at hand have been run.
   void flush_later(Downstream& downstream);
+  void flush_later(Upstream& upstream);
   void run_later(Downstream& downstream);
   void reap(Downstream& downstream);
   void reap(Upstream& upstream);
@@ -202,6 +203,7 @@ class Worker {
   };
   std::vector<Downstream*> to_flush_;
   std::vector<Downstream*> to_run_;
+  std::vector<Upstream*> requests_to_send_;
   std::vector<Downstream*> dead_downstreams_;
   std::vector<Upstream*> dead_upstreams_;
   std::vector<Exchange*> over_exchanges_;

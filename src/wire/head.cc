@@ -42,8 +42,23 @@ const Header* ResponseHead::find(HeaderName name) const {
 }
 
 BodyFraming body_framing(const ResponseHead& head, Method request_method) {
-  const bool is_bodiless = head.status < 200 || head.status == 204 || head.status == 304;
+  const bool is_bodiless = head.status < 200 || head.status == 204 || head.status == 205 || head.status == 304;
   return request_method == Method::head || is_bodiless ? BodyFraming::none : head.framing;
+}
+
+bool may_carry_forbidden_body(const ResponseHead& head, Method request_method) {
+  if (body_framing(head, request_method) != BodyFraming::none) return false;
+  switch (head.framing) {
+    case BodyFraming::none:
+      return false;
+    case BodyFraming::length:
+      return head.content_length > 0;
+    case BodyFraming::chunked:
+      return true;
+    case BodyFraming::until_close:
+      return head.status == 205;  // by RFC 9112 alone its body would go on to the end of the connection
+  }
+  return true;
 }
 
 std::string_view describe(HeadFault fault) {

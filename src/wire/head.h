@@ -157,8 +157,13 @@ struct ResponseHead {
 HeadResult parse_request_head(std::string_view bytes, size_t seen, size_t head_size_max, RequestHead& out);
 HeadResult parse_response_head(std::string_view bytes, size_t seen, size_t head_size_max, ResponseHead& out);
 
-// RFC 9112 section 6.3: no body after HEAD, for 1xx, 204 and 304. `content_length` keeps what the head says.
+// RFC 9112 section 6.3: no body after HEAD, for 1xx, 204 and 304; nor for 205 (RFC 9110 section 15.3.6), whatever its
+// head says. `content_length` keeps what the head says.
 BodyFraming body_framing(const ResponseHead& head, Method request_method);
+// No body may follow, and the head reads as if one did: a peer that does not know the rule sends it, and it would be
+// taken for the next answer. A connection with such an answer is not used again. After HEAD, and in a 304, a length is
+// allowed; who sends the bytes too cannot be told from who does not.
+bool may_carry_forbidden_body(const ResponseHead& head, Method request_method);
 
 // Calls `use(token)` for each token of a comma-separated list such as Connection, without white space, never empty.
 template <class Use>

@@ -138,6 +138,7 @@ class Provider : public Actor {
   bool in_body_ = false;
   bool answering_ = false;
   bool answered_ = false;
+  bool spoilt_ = false;  // a body may come where none is allowed
   bool over_ = false;
 };
 

@@ -33,6 +33,11 @@ BREAKS = {
     "hold": ("exchange.cc", "  if (initiator_hold_.holds()) worker_->limiter().initiators.leave(initiator_hold_);\n", ""),
     # A Unix socket that lets every user in.
     "uid": ("worker.cc", "  if (listener.unix_socket && !listener.allowed_uids.empty()) {", "  if (listener.unix_socket && listener.trusted && listener.allowed_uids.empty()) {"),
+    # An answer without a body is taken for a stream, and an event is written behind it.
+    "event": ("exchange_answer.cc", "stream_ = answer_framing_ != wire::BodyFraming::none && is_event_stream(head);",
+              "stream_ = is_event_stream(head);"),
+    # A connection on which the body of a bodiless answer may still come, for the next exchange.
+    "leftover": ("exchange_answer.cc", "if (wire::may_carry_forbidden_body(head, method_)) {", "if (head.status == 0) {"),
     # A connection on which an answer is still coming, for the next exchange.
     "cross": ("exchange.cc", "  if (reading_) finish_reading(false);\n  let_upstream_go(false);\n",
               "  if (reading_) finish_reading(false);\n  let_upstream_go(true);\n"),

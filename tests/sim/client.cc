@@ -240,6 +240,10 @@ bool Client::parse_head() {
   const bool cut_head = refused_ && head.status == 408;
   framing_ = wire::body_framing(head, plan.head_request && !cut_head ? wire::Method::head : wire::Method::get);
   remaining_ = framing_ == wire::BodyFraming::length ? head.content_length : 0;
+  const bool says_empty = head.framing == wire::BodyFraming::length && head.content_length == 0;
+  require(head.status != 205 || says_empty, "the 205 to {} does not tell clients that it is empty", plan.marker);
+  require(head.status != 204 || head.framing == wire::BodyFraming::until_close, "the 204 to {} announces a body",
+          plan.marker);
   decoder_.reset();
   body_.clear();
   in_.erase(0, result.size);

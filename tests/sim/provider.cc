@@ -70,6 +70,8 @@ void Provider::on_head(const wire::RequestHead& head, std::string_view bytes) {
   Plan& plan = *plan_;
   trace("provider on link {}: request {}", link_.id(), plan.marker);
   check_head(plan, head, bytes);
+  require(!spoilt_, "request {} came on link {} behind an answer that may carry a body and must not", plan.marker,
+          link_.id());
   requests_++;
   plan.attempts++;
   if (plan.attempts == 1) {
@@ -200,6 +202,12 @@ void Provider::answer_over() {
   plan_->answer_done = true;
   answering_ = false;
   answered_ = true;
+  spoilt_ = answer.forbidden_body;
+  if (!answer.leftover.empty() && !answer.close) {
+    world_.kernel().after(answer.leftover_ns, [this, leftover = answer.leftover] {
+      if (!over_) link_.write(leftover);
+    });
+  }
   if (answer.close) {
     over_ = true;
     // With a part of the request unread, closing would be a reset that may destroy the answer.

@@ -381,6 +381,23 @@ void Scripts::write_stream(Plan& plan) {
   }
 }
 
+// Of an answer that has no body: half of them say that it has one, and some of these then send it.
+void Scripts::announce_forbidden_body(Plan& plan) {
+  AnswerPlan& answer = plan.answer;
+  const bool length_0 = random_.percent(50);
+  if (random_.percent(50)) {
+    if (length_0) answer.wire += "Content-Length: 0\r\n";
+    answer.forbidden_body = answer.status == 205 && !length_0;
+  } else {
+    answer.wire += random_.percent(50) ? "Content-Length: 4711\r\n" : "Transfer-Encoding: chunked\r\n";
+    answer.forbidden_body = true;
+  }
+  if (!answer.forbidden_body || random_.percent(50)) return;
+  answer.leftover =
+      fmt::format("HTTP/1.1 200 OK\r\nX-Echo: {}\r\nContent-Length: 8\r\n\r\nleftover", plan.marker);
+  answer.leftover_ns = random_.percent(50) ? 0 : random_.skewed(100 * kNsPerMs);
+}
+
 void Scripts::plan_answer(Plan& plan) {
   AnswerPlan& answer = plan.answer;
   answer.stream = plan.streaming;
@@ -388,8 +405,10 @@ void Scripts::plan_answer(Plan& plan) {
     constexpr uint16_t kErrors[] = {400, 401, 403, 404, 429, 500, 503, 529};
     answer.status = kErrors[random_.below(std::size(kErrors))];
     answer.stream = false;
-  } else if (plan.api == Api::none && random_.percent(10)) {
-    answer.status = random_.percent(50) ? 204 : 304;
+  } else if (random_.percent(plan.api == Api::none ? 10 : 5)) {
+    constexpr uint16_t kBodiless[] = {204, 205, 304};
+    answer.status = kBodiless[random_.below(std::size(kBodiless))];
+    answer.stream = false;  // whatever its type says
   }
   const bool faulty = shape_.provider_faults;
   answer.last_event = !(answer.stream && faulty && random_.percent(8));
@@ -399,14 +418,18 @@ void Scripts::plan_answer(Plan& plan) {
     write_json(plan);
     answer.seen = answer.body;
   }
-  const bool bodiless = answer.status == 204 || answer.status == 304 || plan.head_request;
-  if (bodiless) answer.body = answer.seen = "";
+  const bool bodiless =
+      answer.status == 204 || answer.status == 205 || answer.status == 304 || plan.head_request;
+  if (bodiless) {
+    answer.body = answer.seen = "";
+    answer.input_tokens = 0;
+  }
   std::string& wire = answer.wire;
   if (random_.percent(6)) wire += "HTTP/1.1 100 Continue\r\n\r\n";
   if (random_.percent(6))
     wire += fmt::format("HTTP/1.1 103 Early Hints\r\nX-Echo: {}\r\nLink: </x>\r\n\r\n", plan.marker);
   wire += fmt::format("HTTP/1.1 {} Whatever\r\nX-Echo: {}\r\nContent-Type: {}\r\n", answer.status, plan.marker,
-                      answer.stream ? "text/event-stream" : "application/json");
+                      answer.stream || (bodiless && plan.streaming) ? "text/event-stream" : "application/json");
   wire += fmt::format("request-id: req_{}\r\n", plan.marker);
   answer.close = random_.percent(15);
   const uint64_t framing = bodiless ? 3 : random_.below(10);
@@ -418,8 +441,8 @@ void Scripts::plan_answer(Plan& plan) {
     framed = chunked(answer.body);
   } else if (!bodiless) {
     wire += fmt::format("Content-Length: {}\r\n", answer.body.size());
-  } else if (plan.head_request && random_.percent(70)) {
-    wire += "Content-Length: 4711\r\n";
+  } else {
+    announce_forbidden_body(plan);
   }
   if (answer.close) wire += "Connection: close\r\n";
   wire += "\r\n";

@@ -58,7 +58,10 @@ struct AnswerPlan {
   uint64_t think_ns = 0;
   uint64_t pause_max_ns = 0;  // between pieces
   size_t piece_max = 0;
-  bool idle_close = false;  // it closes the connection a little later
+  bool forbidden_body = false;  // none is allowed, and the head reads as if one came
+  std::string leftover;         // which then comes, as if it were another answer
+  uint64_t leftover_ns = 0;     // so long behind the head
+  bool idle_close = false;      // it closes the connection a little later
   uint64_t idle_close_ns = 0;
 };
 
@@ -130,6 +133,7 @@ class Scripts {
   void write_request(Plan& plan, const char* method, const std::string& target, bool has_body);
   void write_malformed(Plan& plan);
   void plan_answer(Plan& plan);
+  void announce_forbidden_body(Plan& plan);
   void write_stream(Plan& plan);
   void write_json(Plan& plan);
   std::string chunked(std::string_view body);

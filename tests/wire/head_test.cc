@@ -378,9 +378,33 @@ TEST_CASE("head: answers that have no body, whatever they say") {
   CHECK(framing(100, Method::get) == BodyFraming::none);
   CHECK(framing(199, Method::post) == BodyFraming::none);
   CHECK(framing(204, Method::get) == BodyFraming::none);
-  CHECK(framing(205, Method::get) == BodyFraming::length);
+  CHECK(framing(205, Method::get) == BodyFraming::none);
   CHECK(framing(304, Method::get) == BodyFraming::none);
   CHECK(framing(404, Method::get) == BodyFraming::length);
+}
+
+TEST_CASE("head: answers behind which a body may come though none is allowed") {
+  const auto suspect = [](int status, Method method, std::string_view lines) {
+    return may_carry_forbidden_body(*ParsedResponse(fmt::format("HTTP/1.1 {} x\r\n{}\r\n", status, lines)).head, method);
+  };
+  for (const int status : {204, 304}) {
+    CHECK(suspect(status, Method::get, "Content-Length: 5\r\n"));
+    CHECK(suspect(status, Method::post, "Transfer-Encoding: chunked\r\n"));
+    CHECK_FALSE(suspect(status, Method::get, "Content-Length: 0\r\n"));
+    CHECK_FALSE(suspect(status, Method::get, ""));
+  }
+  CHECK(suspect(200, Method::head, "Content-Length: 5\r\n"));
+  CHECK(suspect(200, Method::head, "Transfer-Encoding: chunked\r\n"));
+  CHECK_FALSE(suspect(200, Method::head, ""));
+  // 205: only an announced length of 0 says that nothing comes.
+  CHECK(suspect(205, Method::post, ""));
+  CHECK(suspect(205, Method::post, "Content-Length: 5\r\n"));
+  CHECK(suspect(205, Method::post, "Transfer-Encoding: chunked\r\n"));
+  CHECK_FALSE(suspect(205, Method::post, "Content-Length: 0\r\n"));
+  // These may have one.
+  CHECK_FALSE(suspect(200, Method::get, "Content-Length: 5\r\n"));
+  CHECK_FALSE(suspect(200, Method::get, ""));
+  CHECK_FALSE(suspect(404, Method::post, "Transfer-Encoding: chunked\r\n"));
 }
 
 TEST_CASE("head: tokens of a list") {

@@ -1,0 +1,146 @@
+"""What providers may not send, or send at the wrong time: none of it reaches another request, and nothing of weir's own is put
+where no body is announced."""
+import threading
+
+import pytest
+from raw_provider import RawProvider, always, head, whole
+from rig import MESSAGE_STREAM, Client, bearer, configuration, request
+
+MESSAGES = "/anthropic/v1/messages"
+MODELS = "/anthropic/v1/models"
+STREAM = "Content-Type: text/event-stream"
+
+
+@pytest.fixture
+def before(start):
+    """before(provider): a gateway of one worker in front of it, with a token."""
+    def starter(provider, *options, **settings):
+        gateway = start(configuration(provider.port, **settings), "--admin", "127.0.0.1:0", *options)
+        gateway.token = gateway.add_key()
+        return gateway
+
+    return starter
+
+
+def next_answer(client, gateway, provider):
+    """On the same client connection, so of the same worker: whatever came before, this one is answered by its own."""
+    own = whole(b'{"its":"own"}')
+    if isinstance(provider.play, always):
+        provider.play.answer = own  # on a connection that was kept too
+    provider.play = always(own)
+    return client.send(request("GET", MODELS, bearer(gateway.token))).answer()
+
+
+@pytest.mark.parametrize("status", [204, 205, 304])
+@pytest.mark.parametrize("declared", [[], ["Content-Length: 0"], ["Content-Length: 9"], ["Transfer-Encoding: chunked"]],
+                         ids=["nothing", "length 0", "length 9", "chunked"])
+def test_a_bodiless_answer_is_never_a_stream(before, status, declared):
+    with RawProvider(always(head(status, STREAM, *declared))) as provider:
+        gateway = before(provider)
+        with Client(gateway.address) as client:
+            client.send(request("POST", MESSAGES, bearer(gateway.token), MESSAGE_STREAM))
+            found, _, headers = client.head()
+            assert found == status, headers
+            lengths = [value for name, value in headers if name.lower() == "content-length"]
+            assert "transfer-encoding" not in {name.lower() for name, _ in headers}
+            # A client reads the body of a 205 by its framing; a 204 has no length at all; that of a 304 is the entity's.
+            assert lengths == {204: [], 205: ["0"], 304: [line.split()[1] for line in declared if "Length" in line]}[status]
+            # Nothing follows but the next answer, on the same connection.
+            answer = next_answer(client, gateway, provider)
+            assert (answer.status, answer.body) == (200, b'{"its":"own"}'), answer
+        row = gateway.only_row()
+        assert (row["outcome"], row["error_type"] or "", row["upstream_status"]) == ("completed", "", status)
+
+
+def test_a_stream_that_announces_to_be_empty_stays_so(before):
+    with RawProvider(always(head(200, STREAM, "Content-Length: 0"))) as provider:
+        gateway = before(provider)
+        with Client(gateway.address) as client:
+            answer = client.send(request("POST", MESSAGES, bearer(gateway.token), MESSAGE_STREAM)).answer()
+            assert (answer.status, answer.get("Content-Length"), answer.get("Transfer-Encoding")) == (200, "0", None)
+            assert next_answer(client, gateway, provider).body == b'{"its":"own"}'
+        row = gateway.only_row()
+        assert (row["outcome"], row["error_type"]) == ("upstream_error", "network")
+
+
+LEFTOVER = whole(b'{"not":"yours"}')
+FORBIDDEN = {  # method, path, the client's body, the answer's head, and what comes behind it
+    "204 with a length": ("GET", MODELS, None, head(204, f"Content-Length: {len(LEFTOVER)}"), LEFTOVER),
+    "204 in chunks": ("GET", MODELS, None, head(204, "Transfer-Encoding: chunked"), b"5\r\nhello\r\n0\r\n\r\n"),
+    "205 with a length": ("GET", MODELS, None, head(205, "Content-Length: 5"), b"hello"),
+    "205 without a length": ("GET", MODELS, None, head(205), LEFTOVER),
+    "304 with a length": ("GET", MODELS, None, head(304, f"Content-Length: {len(LEFTOVER)}"), LEFTOVER),
+    "HEAD with a length": ("HEAD", MODELS, None, head(200, f"Content-Length: {len(LEFTOVER)}"), LEFTOVER),
+    "HEAD in chunks": ("HEAD", MODELS, None, head(200, "Transfer-Encoding: chunked"), b"5\r\nhello\r\n0\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize("what", FORBIDDEN, ids=list(FORBIDDEN))
+@pytest.mark.parametrize("late", [False, True], ids=["at once", "late"])
+def test_no_connection_is_used_again_that_may_carry_a_forbidden_body(before, what, late):
+    method, path, body, answer_head, behind = FORBIDDEN[what]
+    next_is_asked = threading.Event()
+
+    def play(connection):
+        connection.request()
+        connection.send(answer_head if late else answer_head + behind)
+        if late:
+            next_is_asked.wait(10)
+            connection.send(behind)
+        connection.ended()
+
+    with RawProvider(play) as provider:
+        gateway = before(provider)
+        with Client(gateway.address) as client:
+            first = client.send(request(method, path, bearer(gateway.token), body)).answer("HEAD")
+            assert first.status == int(answer_head.split()[1]), first
+            next_is_asked.set()
+            answer = next_answer(client, gateway, provider)
+            assert (answer.status, answer.body) == (200, b'{"its":"own"}'), answer
+        assert [number for number, *_ in provider.requests] == [0, 1], "the second request came on a connection of its own"
+        assert gateway.metric('weir_upstream_connections_closed_total{reason="forbidden_body"}') == 1
+
+
+UNASKED = {"length 0": whole(b""), "a length": whole(), "chunks": head(200, "Transfer-Encoding: chunked") + b"2\r\n{}\r\n0\r\n\r\n",
+           "204": head(204)}
+
+
+@pytest.mark.parametrize("what", UNASKED, ids=list(UNASKED))
+@pytest.mark.parametrize("together", [True, False], ids=["in one piece", "apart"])
+def test_a_connection_on_which_more_comes_than_was_asked_for_is_closed(before, what, together):
+    def play(connection):
+        connection.request()
+        connection.send(UNASKED[what] + LEFTOVER if together else UNASKED[what])
+        if not together:
+            first_is_answered.wait(10)
+            connection.send(LEFTOVER)
+        connection.ended()
+        closed.set()
+
+    first_is_answered, closed = threading.Event(), threading.Event()
+    with RawProvider(play) as provider:
+        gateway = before(provider)
+        with Client(gateway.address) as client:
+            assert client.send(request("GET", MODELS, bearer(gateway.token))).answer().status in (200, 204)
+            first_is_answered.set()
+            assert closed.wait(10), "weir closes it without being asked for anything"
+            answer = next_answer(client, gateway, provider)
+            assert (answer.status, answer.body) == (200, b'{"its":"own"}'), answer
+        assert gateway.metric('weir_upstream_connections_closed_total{reason="unasked_bytes"}') == 1
+
+
+def test_a_sound_connection_is_kept(before):
+    answers = [whole(), head(204), head(204, "Content-Length: 0"), head(205, "Content-Length: 0"), head(304), whole(b"")]
+
+    def play(connection):
+        for answer in answers:
+            connection.request()
+            connection.send(answer)
+        always(whole())(connection)
+
+    with RawProvider(play) as provider:
+        gateway = before(provider)
+        with Client(gateway.address) as client:
+            for _ in range(len(answers) + 1):
+                client.send(request("GET", MODELS, bearer(gateway.token))).answer()
+        assert {number for number, *_ in provider.requests} == {0}
