@@ -279,9 +279,12 @@ std::optional<Address> peer_address(int socket) {
   (void)socket;
   return *parse_address("192.0.2.7:50000");
 }
-std::optional<uint64_t> acknowledged_bytes(int socket) {
+std::optional<TcpState> tcp_state(int socket) {
   (void)socket;
   return std::nullopt;
+}
+void reset_on_close(int socket) {
+  (void)socket;
 }
 Result<int> open_stream(int family) {
   (void)family;

@@ -37,8 +37,16 @@ struct ListenOptions {
 Result<int> listen_on(const Address& address, const ListenOptions& options);
 Result<Address> local_address(int socket);
 std::optional<Address> peer_address(int socket);
-// What the peer has acknowledged since the connection began, of a TCP socket (TCP_INFO).
-std::optional<uint64_t> acknowledged_bytes(int socket);
+// What the kernel knows of a TCP connection (TCP_INFO); of one that the peer has ended or reset too. A system call.
+struct TcpState {
+  uint64_t acknowledged_bytes = 0;  // by the peer, since the connection began
+  bool all_acknowledged = false;    // nothing is left in the send queue
+  uint64_t round_trip_ns = 0;       // smoothed; 0: never measured
+};
+std::optional<TcpState> tcp_state(int socket);
+// The socket's close() resets the connection (SO_LINGER 0), which tells the peer that what it has got is not the end.
+// What it has not acknowledged by then is lost.
+void reset_on_close(int socket);
 // A stream socket for connect(), TCP_NODELAY set. An error is an exhausted descriptor table.
 Result<int> open_stream(int family);
 // Of the process at the other end of a Unix socket (SO_PEERCRED).

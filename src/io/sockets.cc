@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/clock.h"
 #include "io/address.h"
 
 namespace weir::io {
@@ -90,11 +91,18 @@ std::optional<Address> peer_address(int socket) {
   return address_from(reinterpret_cast<const sockaddr*>(&storage), size);
 }
 
-std::optional<uint64_t> acknowledged_bytes(int socket) {
+std::optional<TcpState> tcp_state(int socket) {
   tcp_info info{};
   socklen_t size = sizeof info;
   if (::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return std::nullopt;
-  return info.tcpi_bytes_acked;
+  return TcpState{.acknowledged_bytes = info.tcpi_bytes_acked,
+                  .all_acknowledged = info.tcpi_unacked == 0 && info.tcpi_notsent_bytes == 0,
+                  .round_trip_ns = info.tcpi_rtt * kNsPerUs};
+}
+
+void reset_on_close(int socket) {
+  const linger at_once{.l_onoff = 1, .l_linger = 0};
+  ::setsockopt(socket, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
 Result<int> open_stream(int family) {

@@ -22,6 +22,8 @@ constexpr size_t kStashMax = 64u << 10;
 // Lingering (RFC 9112 section 9.6): how long without a byte, and how long at all.
 constexpr uint64_t kLingerGapNs = 2 * kNsPerSecond;
 constexpr uint64_t kLingerMaxNs = 30 * kNsPerSecond;
+// Before a reset: how often it is asked whether the client has acknowledged everything.
+constexpr uint64_t kResetCheckNs = 20 * kNsPerMs;
 
 // How often a client that takes its answer slowly is looked at.
 uint64_t send_interval_ns(uint64_t send_timeout_ns) {
@@ -51,6 +53,7 @@ void Downstream::begin(Worker& worker, const WorkerListener& listener, int descr
   client_ended_ = false;
   request_count_ = 0;
   close_after_ = false;
+  cut_ = false;
   awaiting_receive_idle_ = false;
   client_address_.clear();
   address_ = address;
@@ -220,7 +223,7 @@ size_t Downstream::consume(std::string_view input) {
         consumed = consume_discarded(rest);
         break;
       case State::lingering:
-        set_deadline(std::min(worker_->now_ns() + kLingerGapNs, linger_end_ns_));
+        if (!cut_) set_deadline(std::min(worker_->now_ns() + kLingerGapNs, linger_end_ns_));
         return input.size();
       case State::handshaking:
       case State::closed:
@@ -428,12 +431,26 @@ void Downstream::linger() {
     return;
   }
   state_ = State::lingering;
-  linger_end_ns_ = worker_->now_ns() + kLingerMaxNs;
-  set_deadline(worker_->now_ns() + kLingerGapNs);
   drop_stash();
   stream_.flush();
+  if (cut_) {
+    linger_end_ns_ = worker_->now_ns() + kLingerGapNs;
+    check_reset();
+    return;
+  }
+  linger_end_ns_ = worker_->now_ns() + kLingerMaxNs;
+  set_deadline(worker_->now_ns() + kLingerGapNs);
   stream_.shutdown_send();
   if (!stream_.receive_wanted() && !client_ended_) stream_.resume_receive();
+}
+
+// What the client has not acknowledged a reset would take from it, an error event among it.
+void Downstream::check_reset() {
+  if (worker_->now_ns() >= linger_end_ns_ || stream_.all_acknowledged()) {
+    close();
+  } else {
+    set_deadline(worker_->now_ns() + kResetCheckNs);
+  }
 }
 
 // --- ends ---
@@ -460,7 +477,11 @@ void Downstream::close() {
   if (stream_.terminating()) return;
   state_ = State::closing;
   clear_deadline();
-  stream_.terminate();
+  if (cut_) {
+    stream_.reset();
+  } else {
+    stream_.terminate();
+  }
   worker_->reap(*this);
 }
 
@@ -503,7 +524,9 @@ void Downstream::on_timer() {
       worker_->count().timeouts_body.add();
       break;
     case State::lingering:
-      break;
+      if (!cut_) break;
+      check_reset();
+      return;
   }
   close();
 }

@@ -47,7 +47,7 @@ class Downstream : public Slot {
     discarding,   // refused early: what is left of the request's body is read and thrown away, then the next request
                   // follows
     lingering,    // our side is shut; what the client still sends is thrown away so that no reset destroys our last
-                  // answer
+                  // answer. Of a cut answer our side is open until the client has it, and a reset follows
     closing,      // terminated; waits for its last completions
   };
 
@@ -67,6 +67,8 @@ class Downstream : public Slot {
   // Everything of the answer was queued. `close`: the connection ends after it. The exchange hears on_answer_sent().
   void answer_queued(bool close) { close_after_ = close_after_ || close; }
   bool must_close() const { return close_after_; }
+  // The answer breaks off, and its framing does not show it (HTTP/1.0): the connection ends by a reset.
+  void answer_cut() { close_after_ = cut_ = true; }
   // The exchange is over; the connection goes on with the next request, or ends.
   void exchange_over();
   // The rest of the refused request's body is thrown away, if its length is known and small; else the connection ends
@@ -107,6 +109,7 @@ class Downstream : public Slot {
   void go_on();
   void drop_stash();
   void linger();
+  void check_reset();
   void close();
 
   Worker* worker_ = nullptr;
@@ -124,6 +127,7 @@ class Downstream : public Slot {
   uint64_t linger_end_ns_ = 0;
   uint32_t request_count_ = 0;
   bool close_after_ = false;
+  bool cut_ = false;
   bool awaiting_receive_idle_ = false;
   bool client_ended_ = false;  // it has shut its side while our answer was still being sent
   std::string client_address_;

@@ -618,6 +618,7 @@ void Exchange::on_drain_deadline() {
 void Exchange::end_now() {
   if (state_ == State::authorizing) worker_->authorizer().forget(*this);
   if (reading_) finish_reading(false);
+  if (http_1_0_ && failed_) downstream_->answer_cut();  // a client that has only shut its side still reads
   let_upstream_go(false);
   record_end();
 }

@@ -372,6 +372,7 @@ void Exchange::answer_ended() {
     // A head that announced an empty body has none.
     whole = out_framing_ == gateway::AnswerFraming::as_is ||
             end_stream_with_error("the provider ended the stream before its last event");
+    if (http_1_0_) downstream_->answer_cut();
   } else {
     end_withholding();
   }
@@ -412,6 +413,7 @@ void Exchange::answer_broken(std::string_view why, record::ErrorType type) {
       end_withholding();
       downstream_->answer_queued(true);
     }
+    if (http_1_0_) downstream_->answer_cut();  // a framing by the connection's end would not show it
   }
   state_ = State::finishing;
   worker_->flush_later(*downstream_);

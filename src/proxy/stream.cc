@@ -374,6 +374,18 @@ void Stream::terminate() {
   if (receive_in_flight_ || sized_loan_.is_out() || send_in_flight_) context_->engine.shutdown(descriptor_);
 }
 
+// Not by a shutdown: that would send a FIN first.
+void Stream::reset() {
+  if (terminating_ || descriptor_ < 0) return;
+  terminating_ = true;
+  receive_wanted_ = false;
+  io::reset_on_close(descriptor_);
+  if (receive_in_flight_) context_->engine.cancel(token(StreamOp::receive));
+  if (sized_loan_.is_out()) context_->engine.cancel(token(StreamOp::sized_receive));
+  if (send_in_flight_) context_->engine.cancel(token(StreamOp::send));
+  if (connect_in_flight_) context_->engine.cancel(token(StreamOp::connect));
+}
+
 bool Stream::try_close() {
   ASSERT(terminating_);
   if (receive_in_flight_ || sized_loan_.is_out() || send_in_flight_ || connect_in_flight_) return false;

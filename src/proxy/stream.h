@@ -102,7 +102,21 @@ class Stream {
   bool send_in_flight() const { return send_in_flight_; }
   // What has reached the peer: by its acknowledgements; of a Unix socket, by the sends that are done. Only differences
   // count. A system call: inside one large send there is no other sign of progress.
-  uint64_t taken_bytes() const { return io::acknowledged_bytes(descriptor_).value_or(sent_bytes_); }
+  uint64_t taken_bytes() const {
+    const auto state = io::tcp_state(descriptor_);
+    return state ? state->acknowledged_bytes : sent_bytes_;
+  }
+  // When the last send was done. REQUIRES: all_sent().
+  uint64_t last_sent_ns() const { return send_started_ns_; }
+  // System calls. A Unix socket has no round trips, and whatever was sent is at its peer's.
+  uint64_t round_trip_ns() const {
+    const auto state = io::tcp_state(descriptor_);
+    return state ? state->round_trip_ns : 0;
+  }
+  bool all_acknowledged() const {
+    const auto state = io::tcp_state(descriptor_);
+    return all_sent() && (!state || state->all_acknowledged);
+  }
   bool send_failed() const { return send_failed_; }
   void shutdown_send();  // close_notify and FIN, after what is queued was sent
 
@@ -112,6 +126,8 @@ class Stream {
 
   // --- the end ---
   void terminate();
+  // Ends it so that the peer sees a reset, and over TLS no close_notify: what it has got is not all.
+  void reset();
   bool terminating() const { return terminating_; }
   // True once nothing is in flight: the descriptor is closed and everything released. The slot may be reused.
   bool try_close();
@@ -138,8 +154,8 @@ class Stream {
   BufferId tail_ = kNoBufferId;  // the block that small pieces are copied behind each other into
   io::Loan sized_loan_;          // of the sized receive in flight
   uint64_t sent_bytes_in_flight_ = 0;
-  uint64_t sent_bytes_ = 0;  // of sends that are done
-  uint64_t send_started_ns_ = 0;
+  uint64_t sent_bytes_ = 0;       // of sends that are done
+  uint64_t send_started_ns_ = 0;  // of the one in flight; else when the last was done
   bool receive_in_flight_ = false;
   bool receive_cancelling_ = false;
   bool receive_wanted_ = false;

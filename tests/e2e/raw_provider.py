@@ -59,10 +59,12 @@ class RawConnection:
 class RawProvider:
     """Each connection is played by play(RawConnection) on a thread of its own; it is closed when that returns."""
 
-    def __init__(self, play, host="127.0.0.1", port=0):
+    def __init__(self, play, host="127.0.0.1", port=0, receive_buffer=None):
         self.play = play
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.listener = socket.create_server((host, port), family=family)
+        if receive_buffer:
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.port = self.listener.getsockname()[1]
         self.connections, self.mistakes = [], []
         threading.Thread(target=self.serve, daemon=True).start()

@@ -1,5 +1,8 @@
 """What providers may not send, or send at the wrong time: none of it reaches another request, and nothing of weir's own is put
 where no body is announced."""
+import signal
+import socket
+import ssl
 import threading
 
 import pytest
@@ -144,3 +147,125 @@ def test_a_sound_connection_is_kept(before):
             for _ in range(len(answers) + 1):
                 client.send(request("GET", MODELS, bearer(gateway.token))).answer()
         assert {number for number, *_ in provider.requests} == {0}
+
+
+# --- HTTP/1.0: only the connection's end tells that an answer is whole ---
+
+def old_request(token, path=MODELS, body=None):
+    method = "GET" if body is None else "POST"
+    return (f"{method} {path} HTTP/1.0\r\nHost: weir.test\r\nAuthorization: Bearer {token}\r\n"
+            f"Content-Length: {len(body or b'')}\r\n\r\n").encode() + (body or b"")
+
+
+def read_to_the_end(client):
+    """What came, and whether the connection ended in order."""
+    received = b""
+    try:
+        while piece := client.socket.recv(65536):
+            received += piece
+    except (ConnectionResetError, ssl.SSLError):
+        return received, False
+    return received, True
+
+
+EVENT = b'event: message_start\ndata: {"type":"message_start"}\n\n'
+CUT = {  # what the provider sends before its end; the end of `chunks` and `until close` is a reset
+    "a length": head(200, "Content-Type: text/plain", "Content-Length: 99") + b"front",
+    "chunks": head(200, "Content-Type: text/plain", "Transfer-Encoding: chunked") + b"5\r\nfront\r\n",
+    "until close": head(200, "Content-Type: text/plain") + b"front",
+}
+
+
+@pytest.mark.parametrize("what", CUT, ids=list(CUT))
+def test_a_cut_answer_reaches_an_http_1_0_client_as_a_reset(before, what):
+    def play(connection):
+        connection.request()
+        connection.send(CUT[what])
+        forwarded.wait(10)
+        connection.reset()
+
+    forwarded = threading.Event()
+    with RawProvider(play) as provider:
+        gateway = before(provider)
+        with Client(gateway.address) as client:
+            client.send(old_request(gateway.token))
+            received = b""
+            while not received.endswith(b"front"):
+                received += client.socket.recv(65536)
+            forwarded.set()
+            assert read_to_the_end(client) == (b"", False)
+
+
+def test_a_broken_stream_reaches_an_http_1_0_client_with_its_error_and_a_reset(before):
+    def play(connection):
+        connection.request()
+        connection.send(head(200, STREAM, "Transfer-Encoding: chunked") + b"%x\r\n%s\r\n" % (len(EVENT), EVENT))
+
+    with RawProvider(play) as provider:
+        gateway = before(provider)
+        with Client(gateway.address) as client:
+            received, orderly = read_to_the_end(client.send(old_request(gateway.token, MESSAGES, MESSAGE_STREAM)))
+            assert EVENT in received and received.count(b"event: error\n") == 1
+            assert not orderly
+
+
+def test_over_tls_there_is_no_close_notify(before, certificates):
+    def play(connection):
+        connection.request()
+        connection.send(CUT["chunks"])
+
+    listeners = (f'[[listener]]\nname = "public"\naddress = "127.0.0.1:0"\n[[listener]]\nname = "tls"\naddress = "127.0.0.1:0"\n'
+                 f'tls = {{ certificate = "{certificates["valid.pem"]}", key = "{certificates["valid.key"]}" }}\n')
+    with RawProvider(play) as provider:
+        gateway = before(provider, listeners=listeners)
+        context = ssl.create_default_context(cafile=certificates["ca.pem"])
+        with Client(gateway.listening["tls"]) as client:
+            client.socket = context.wrap_socket(client.socket, server_hostname="localhost", suppress_ragged_eofs=False)
+            received, orderly = read_to_the_end(client.send(old_request(gateway.token)))
+            assert received.endswith(b"\r\n\r\nfront")
+            assert not orderly
+        provider.play = always(whole())
+        with Client(gateway.listening["tls"]) as client:
+            client.socket = context.wrap_socket(client.socket, server_hostname="localhost", suppress_ragged_eofs=False)
+            received, orderly = read_to_the_end(client.send(old_request(gateway.token)))
+            assert received.endswith(b"{}") and orderly
+
+
+def test_a_whole_answer_ends_in_order_for_an_http_1_0_client(before):
+    answers = [head(200) + b"whole", head(200, "Transfer-Encoding: chunked") + b"5\r\nwhole\r\n0\r\n\r\n"]
+    with RawProvider(lambda connection: connection.request() and connection.send(answers.pop())) as provider:
+        gateway = before(provider)
+        for _ in range(2):
+            with Client(gateway.address) as client:
+                received, orderly = read_to_the_end(client.send(old_request(gateway.token)))
+                assert received.endswith(b"\r\n\r\nwhole") and orderly
+
+
+def test_an_http_1_0_client_that_has_shut_its_side_sees_the_cut_too(before):
+    def play(connection):
+        connection.request()
+        connection.send(CUT["until close"])
+        connection.ended()
+
+    with RawProvider(play) as provider:
+        gateway = before(provider)
+        with Client(gateway.address) as client:
+            client.send(old_request(gateway.token))
+            assert client.socket.recv(65536).startswith(b"HTTP/1.1 200")
+            client.socket.shutdown(socket.SHUT_WR)
+            assert not read_to_the_end(client)[1]
+
+
+def test_what_is_cut_by_the_end_of_the_gateway_is_a_reset_too(before):
+    def play(connection):
+        connection.request()
+        connection.send(CUT["until close"])
+        connection.ended()
+
+    with RawProvider(play) as provider:
+        gateway = before(provider, "--drain-timeout", "300ms")
+        with Client(gateway.address) as client:
+            client.send(old_request(gateway.token))
+            assert client.socket.recv(65536).startswith(b"HTTP/1.1 200")
+            gateway.signal(signal.SIGTERM)
+            assert not read_to_the_end(client)[1]

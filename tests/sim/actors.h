@@ -36,6 +36,7 @@ class World {
 struct ClientScript {
   uint32_t number = 0;
   int listener = -1;
+  bool over_unix = false;
   uint32_t peer = 0;  // see Kernel::dial()
   std::vector<Plan*> plans;
   bool pipelined = false;

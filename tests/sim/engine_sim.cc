@@ -116,8 +116,11 @@ std::optional<Address> peer_address(int socket) {
   const std::optional<std::string> peer = kernel().peer_of(socket);
   return peer ? std::optional(*parse_address(*peer)) : std::nullopt;
 }
-std::optional<uint64_t> acknowledged_bytes(int socket) {
-  return kernel().acknowledged_bytes(socket);
+std::optional<TcpState> tcp_state(int socket) {
+  return kernel().tcp_state(socket);
+}
+void reset_on_close(int socket) {
+  kernel().reset_on_close(socket);
 }
 Result<int> open_stream(int family) {
   (void)family;

@@ -381,7 +381,7 @@ void Kernel::do_close(int number) {
   Link& link = *closed.link;
   link.worker_closed_ = true;
   if (link.actor_ == nullptr) return;
-  if (link.inbox_read_ < link.inbox_.size()) {
+  if (link.inbox_read_ < link.inbox_.size() || link.reset_on_close_) {
     // Unread bytes: the peer is told by a reset, which may overtake what it has not read.
     trace("link {}: closed with {} unread bytes: reset", link.id_, link.inbox_.size() - link.inbox_read_);
     link.reset_arrives();

@@ -141,6 +141,7 @@ class Link {
   bool shut_send_ = false;
   bool shut_receive_ = false;
   bool worker_closed_ = false;
+  bool reset_on_close_ = false;
   Operation* receive_ = nullptr;  // multishot or sized
   Operation* send_ = nullptr;
 };
@@ -192,10 +193,11 @@ class Kernel {
   uint32_t buffers_free() const { return options_.buffers - buffers_held_; }
   uint32_t buffers_total() const { return options_.buffers; }
   const io::Engine::Counters& counters() const { return counters_; }
-  int open_stream();                                       // -1: out of descriptors
-  std::optional<std::string> peer_of(int socket);          // none of a Unix socket
-  std::optional<uint32_t> uid_of(int socket);              // of a Unix socket
-  std::optional<uint64_t> acknowledged_bytes(int socket);  // none of a Unix socket
+  int open_stream();                                  // -1: out of descriptors
+  std::optional<std::string> peer_of(int socket);     // none of a Unix socket
+  std::optional<uint32_t> uid_of(int socket);         // of a Unix socket
+  std::optional<io::TcpState> tcp_state(int socket);  // none of a Unix socket
+  void reset_on_close(int socket);                    // of no effect on a Unix socket
 
   // --- at the end ---
   void run_out();            // what the far ends still do when the worker is gone

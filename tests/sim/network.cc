@@ -88,9 +88,17 @@ std::optional<uint32_t> Kernel::uid_of(int socket) {
   return link.unix_socket_ ? std::optional(link.peer_) : std::nullopt;
 }
 
-std::optional<uint64_t> Kernel::acknowledged_bytes(int socket) {
+std::optional<io::TcpState> Kernel::tcp_state(int socket) {
   const Link& link = *descriptor(socket, "getsockopt").link;
-  return link.unix_socket_ ? std::nullopt : std::optional(link.read_bytes_);
+  if (link.unix_socket_) return std::nullopt;
+  return io::TcpState{.acknowledged_bytes = link.read_bytes_,
+                      .all_acknowledged = link.unread_.empty() && link.on_the_way_ == 0,
+                      .round_trip_ns = 2 * weather_.delay_max_ns};
+}
+
+void Kernel::reset_on_close(int socket) {
+  Link& link = *descriptor(socket, "setsockopt").link;
+  link.reset_on_close_ = !link.unix_socket_;
 }
 
 void Kernel::do_connect(Operation& operation) {

@@ -252,6 +252,7 @@ ClientScript Simulation::draw_client(uint32_t number) {
   script.peer = shape_.limits ? static_cast<uint32_t>(random_.below(3)) : number;
   if (shape_.unix_socket && random_.percent(40)) {
     script.listener = unix_listener_;
+    script.over_unix = true;
     script.peer = random_.percent(90) ? kAllowedUid : kOtherUid;
   }
   script.pipelined = random_.percent(20);
