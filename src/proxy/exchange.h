@@ -183,6 +183,7 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   void let_upstream_go(bool reusable);
   void no_answer(gateway::Refusal refusal, std::string_view why, record::ErrorType type);
   void throttle();
+  void send_again(std::string_view cause);
 
   bool client_has_all() const;
   void end_now();

@@ -488,12 +488,12 @@ void Exchange::on_upstream_ended(bool orderly, std::string_view why) {
   Upstream* upstream = std::exchange(upstream_, nullptr);  // it closes itself
   upstream_paused_ = false;
   if (state_ == State::sending) {
-    // A kept connection can close just as a request is sent on it: not one byte of an answer means not one was worked
-    // on.
-    if (!answer_byte_seen_ && upstream != nullptr && upstream->reused() && attempts_ == 1) {
-      worker_->count().upstream_retries.add();
-      acquire(true);
-      return;
+    // A kept connection can close just as a request is sent on it; what has been worked on is not paid for twice.
+    if (!answer_byte_seen_ && attempts_ == 1 && upstream != nullptr) {
+      if (const std::string_view cause = upstream->why_repeatable(); !cause.empty()) {
+        send_again(cause);
+        return;
+      }
     }
     no_answer(gateway::Refusal::upstream_no_answer, orderly ? std::string_view("connection closed") : why,
               record::ErrorType::network);
@@ -505,6 +505,18 @@ void Exchange::on_upstream_ended(bool orderly, std::string_view why) {
                     record::ErrorType::network);
     }
   }
+}
+
+void Exchange::send_again(std::string_view cause) {
+  worker_->count().upstream_retries.add();
+  const std::string_view id(id_text_.data(), id_text_.size());
+  worker_->log().info("request sent again on another connection",
+                      {{"interception_id", kind_ == gateway::RouteKind::bridged ? id : std::string_view()},
+                       {"request_id", request_id_.empty() ? id : request_id_.view()},
+                       {"provider", std::string_view(provider_->name)},
+                       {"route", route_text_.view()},
+                       {"reason", cause}});
+  acquire(true);
 }
 
 void Exchange::on_upstream_timeout() {

@@ -1,5 +1,6 @@
 #include "proxy/upstream.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/clock.h"
@@ -7,6 +8,16 @@
 #include "proxy/worker.h"
 
 namespace weir::proxy {
+
+namespace {
+
+// A kept connection that ends within so many round trips of the request's last byte was being ended before that byte
+// came to the provider. Between these bounds: a round trip on one machine is shorter than the work of ending.
+constexpr uint64_t kEndRoundTrips = 3;
+constexpr uint64_t kEndMinNs = 100 * kNsPerMs;
+constexpr uint64_t kEndMaxNs = kNsPerSecond;
+
+}  // namespace
 
 void Upstream::begin(Worker& worker, Origin& origin, UpstreamUser& user) {
   worker_ = &worker;
@@ -203,6 +214,15 @@ void Upstream::send_request() {
   } else {
     stream_.flush();
   }
+}
+
+std::string_view Upstream::why_repeatable() const {
+  if (!reused_) return {};
+  if (unsent_) return "the kept connection was gone before the request was sent";
+  if (!stream_.all_sent()) return "the kept connection ended before all of the request was sent";
+  const uint64_t window_ns = std::clamp(kEndRoundTrips * stream_.round_trip_ns(), kEndMinNs, kEndMaxNs);
+  if (worker_->now_ns() - stream_.last_sent_ns() > window_ns) return {};
+  return "the kept connection ended just as the request was sent";
 }
 
 void Upstream::flush() {

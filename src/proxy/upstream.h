@@ -62,8 +62,9 @@ class Upstream : public Slot {
   // come until then was there before the request, and cannot be its answer.
   void send_request();
   void flush();  // the worker's, then
-  // No byte of the request was handed to the kernel.
-  bool unsent() const { return unsent_; }
+  // For on_upstream_ended(), before one byte of an answer: why the request may be sent once more, in words for the log.
+  // Empty: the provider may have begun to work on it, and must not be paid twice.
+  std::string_view why_repeatable() const;
 
   // The user lets go: back to the pool, or (abandon) closed at once.
   void release();

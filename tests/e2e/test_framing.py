@@ -4,10 +4,11 @@ import signal
 import socket
 import ssl
 import threading
+import time
 
 import pytest
 from raw_provider import RawProvider, always, head, whole
-from rig import MESSAGE_STREAM, Client, bearer, configuration, request
+from rig import MESSAGE, MESSAGE_STREAM, Client, bearer, configuration, request
 
 MESSAGES = "/anthropic/v1/messages"
 MODELS = "/anthropic/v1/models"
@@ -269,3 +270,85 @@ def test_what_is_cut_by_the_end_of_the_gateway_is_a_reset_too(before):
             assert client.socket.recv(65536).startswith(b"HTTP/1.1 200")
             gateway.signal(signal.SIGTERM)
             assert not read_to_the_end(client)[1]
+
+
+# --- sending again ---
+
+def twice_on_one_connection(gateway, client, body=MESSAGE):
+    """An exchange, so that its connection is kept, and the answer to a second."""
+    assert client.send(request("POST", MESSAGES, bearer(gateway.token), MESSAGE)).answer().status == 200
+    return client.send(request("POST", MESSAGES, bearer(gateway.token), body)).answer()
+
+
+def keeping_once(connection, then):
+    """Answers the first request of the first connection, plays `then` with the second; other connections are sound."""
+    if connection.number > 0:
+        return always(whole())(connection)
+    connection.request()
+    connection.send(whole())
+    return then()
+
+
+def test_a_request_that_was_worked_on_is_not_sent_again(before):
+    def play(connection):
+        def work_and_die():
+            connection.request()
+            time.sleep(1.2)  # longer than any round trip: the work that must not be paid for twice
+
+        keeping_once(connection, work_and_die)
+
+    with RawProvider(play) as provider:
+        gateway = before(provider)
+        with Client(gateway.address) as client:
+            answer = twice_on_one_connection(gateway, client)
+            assert answer.status == 502, answer
+        assert [number for number, *_ in provider.requests] == [0, 0]
+        row = gateway.row(answer.interception)
+        assert (row["attempts"], row["outcome"], row["error_type"]) == (1, "upstream_error", "network")
+        assert gateway.metric("weir_upstream_retries_total") == 0
+        assert "sent again" not in gateway.log()
+
+
+@pytest.mark.parametrize("by", ["close", "reset"])
+def test_a_request_on_a_connection_that_was_being_ended_is_sent_again(before, by):
+    def play(connection):
+        def die():
+            connection.request()
+            if by == "reset":
+                connection.reset()
+
+        keeping_once(connection, die)
+
+    with RawProvider(play) as provider:
+        gateway = before(provider, "--log-level", "info")
+        def sent_again():
+            """The answer, if this machine was quick enough: to end 100 ms after the request is to have worked on it."""
+            provider.connections.clear()  # the next is number 0 again
+            with Client(gateway.address) as client:
+                answer = twice_on_one_connection(gateway, client)
+            assert answer.status in (200, 502), answer
+            return answer if answer.status == 200 else None
+
+        answer = eventually("a request that is sent again", sent_again)
+        assert gateway.row(answer.interception)["attempts"] == 2
+        line = gateway.log_line("sent again")
+        assert f"interception_id={answer.interception}" in line and "provider=anthropic" in line and "reason=" in line
+        assert gateway.metric("weir_upstream_retries_total") == 1
+
+
+def test_a_request_that_was_not_sent_whole_is_sent_again(before):
+    def play(connection):
+        def read_little_and_die():
+            connection.more()
+            time.sleep(1.2)  # as above, but the provider cannot have understood the request
+
+        keeping_once(connection, read_little_and_die)
+
+    body = MESSAGE[:-1] + b',"x":"' + b"x" * (8 << 20) + b'"}'  # more than the sockets of both sides hold
+    with RawProvider(play, receive_buffer=16 << 10) as provider:
+        gateway = before(provider, "--log-level", "info")
+        with Client(gateway.address) as client:
+            answer = twice_on_one_connection(gateway, client, body)
+            assert answer.status == 200, answer
+        assert gateway.row(answer.interception)["attempts"] == 2
+        assert "before all of the request was sent" in gateway.log_line("sent again")

@@ -26,7 +26,7 @@ BREAKS = {
              "  release(id);\n",
              "  return {*this, id, memory};\n}\n\nvoid BufferPool::give_back(uint32_t, const char*) {\n"),
     # A request that is sent again although its answer had begun.
-    "again": ("exchange_answer.cc", "if (!answer_byte_seen_ && upstream", "if (upstream"),
+    "again": ("exchange_answer.cc", "if (!answer_byte_seen_ && attempts_ == 1 && upstream", "if (attempts_ == 1 && upstream"),
     # A provider's connection that reads no more once its client was slow.
     "stuck": ("exchange.cc", "  upstream_->stream().resume_receive();\n", ""),
     # A place among an initiator's exchanges that is never given back.
@@ -39,8 +39,11 @@ BREAKS = {
     # A connection on which the body of a bodiless answer may still come, for the next exchange.
     "leftover": ("exchange_answer.cc", "if (wire::may_carry_forbidden_body(head, method_)) {", "if (head.status == 0) {"),
     # A connection on which an answer is still coming, for the next exchange.
-    "cross": ("exchange.cc", "  if (reading_) finish_reading(false);\n  let_upstream_go(false);\n",
-              "  if (reading_) finish_reading(false);\n  let_upstream_go(true);\n"),
+    "cross": ("exchange.cc", "  let_upstream_go(false);\n  record_end();\n", "  let_upstream_go(true);\n  record_end();\n"),
+    # A POST that a provider has worked on for long is paid for twice.
+    "twice": ("upstream.cc", "if (worker_->now_ns() - stream_.last_sent_ns() > window_ns) return {};", ""),
+    # A cut answer that an HTTP/1.0 client takes for a whole one.
+    "whole": ("downstream.cc", "  if (cut_) {\n    stream_.reset();", "  if (slot_index == 0xFFFFFFFF) {\n    stream_.reset();"),
 }
 
 

@@ -11,6 +11,8 @@ namespace {
 constexpr uint64_t kPatienceNs = 600 * kNsPerSecond;  // longer than all of the gateway's timeouts together
 constexpr uint64_t kContinueNs = kNsPerSecond;
 constexpr size_t kDiscardedMax = 200u << 10;
+// A kept connection that ends so soon after a request was being ended before: on the way and in completions.
+constexpr uint64_t kAtOnceNs = 60 * kNsPerMs;
 
 // The event with which weir ends a stream that has died, from `at` on.
 bool is_error_event(std::string_view body, size_t at, bool whole) {
@@ -343,6 +345,9 @@ void Client::judge_refusal(Plan& plan, uint16_t status) {
   if (plan.excused && (status == 408 || status == 502 || status == 503 || status == 504)) return;
   const AnswerPlan& answer = plan.answer;
   if (status == 502 && (answer.fault == Fault::reset || answer.fault == Fault::orderly_close)) return;
+  // A kept connection that ends without an answer: sent again only if it ended at once.
+  const bool worked_on = answer.think_ns > kAtOnceNs || world_.kernel().weather().clock_jump_per_10000 > 0;
+  if (status == 502 && answer.at_reuse != Fault::none && worked_on) return;
   if (status == 504 && answer.fault == Fault::stall && answer.fault_at < answer.head_end) return;
   require(world_.excuses(plan, status), "request {} ({}) was refused with {} and nothing was wrong with it",
           plan.marker, plan.what, status);

@@ -7,6 +7,9 @@ namespace weir::sim {
 
 namespace {
 
+// By which the worker may see its own send end too late.
+constexpr uint64_t kLateMaxNs = 50 * kNsPerMs;
+
 std::string lower(std::string_view text) {
   std::string out(text);
   for (char& c : out) {
@@ -79,6 +82,11 @@ void Provider::on_head(const wire::RequestHead& head, std::string_view bytes) {
     plan.first_offset = link_.written_bytes();
   } else {
     // Once more, on a fresh connection, and only if a used one died before a byte of its answer had come.
+    const Weather& weather = world_.kernel().weather();
+    const uint64_t window_ns = std::clamp(6 * weather.delay_max_ns, 100 * kNsPerMs, kNsPerSecond);
+    const bool late = plan.request_arrived && plan.died_ns > plan.arrived_ns + window_ns + kLateMaxNs;
+    require(!late || weather.clock_jump_per_10000 > 0, "request {} was sent again after its provider had it for {} ms",
+            plan.marker, (plan.died_ns - plan.arrived_ns) / kNsPerMs);
     require(plan.attempts == 2 && requests_ == 1 && plan.first_link != nullptr &&
                 plan.first_link->taken_bytes() <= plan.first_offset,
             "request {} was sent {} times, though it must not be", plan.marker, plan.attempts);
@@ -145,6 +153,7 @@ void Provider::request_complete() {
     require(without == plan.body, "request {}: more than the insertion was changed", plan.marker);
   }
   plan.request_arrived = true;
+  plan.arrived_ns = world_.kernel().now_ns();
   if (!answering_ && !answered_) begin_answer();
 }
 
@@ -165,6 +174,7 @@ void Provider::begin_answer() {
 
 void Provider::fault(Fault kind) {
   over_ = true;
+  plan_->died_ns = world_.kernel().now_ns();
   if (kind == Fault::reset) {
     link_.reset();
   } else {

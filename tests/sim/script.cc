@@ -393,8 +393,7 @@ void Scripts::announce_forbidden_body(Plan& plan) {
     answer.forbidden_body = true;
   }
   if (!answer.forbidden_body || random_.percent(50)) return;
-  answer.leftover =
-      fmt::format("HTTP/1.1 200 OK\r\nX-Echo: {}\r\nContent-Length: 8\r\n\r\nleftover", plan.marker);
+  answer.leftover = fmt::format("HTTP/1.1 200 OK\r\nX-Echo: {}\r\nContent-Length: 8\r\n\r\nleftover", plan.marker);
   answer.leftover_ns = random_.percent(50) ? 0 : random_.skewed(100 * kNsPerMs);
 }
 
@@ -418,8 +417,7 @@ void Scripts::plan_answer(Plan& plan) {
     write_json(plan);
     answer.seen = answer.body;
   }
-  const bool bodiless =
-      answer.status == 204 || answer.status == 205 || answer.status == 304 || plan.head_request;
+  const bool bodiless = answer.status == 204 || answer.status == 205 || answer.status == 304 || plan.head_request;
   if (bodiless) {
     answer.body = answer.seen = "";
     answer.input_tokens = 0;

@@ -98,7 +98,9 @@ struct Plan {
   const Link* first_link = nullptr;  // of the first of them, if it was used before
   uint64_t first_offset = 0;         // in its answers, where this one's begins
   bool request_arrived = false;      // whole
-  size_t answer_written = 0;         // of answer.wire
+  uint64_t arrived_ns = 0;
+  uint64_t died_ns = 0;       // when the provider ended the connection instead of an answer's last byte
+  size_t answer_written = 0;  // of answer.wire
   bool answer_done = false;
   bool answer_cut = false;  // by its fault, or because weir closed
   uint32_t starts = 0;      // in the journal

@@ -385,7 +385,8 @@ TEST_CASE("head: answers that have no body, whatever they say") {
 
 TEST_CASE("head: answers behind which a body may come though none is allowed") {
   const auto suspect = [](int status, Method method, std::string_view lines) {
-    return may_carry_forbidden_body(*ParsedResponse(fmt::format("HTTP/1.1 {} x\r\n{}\r\n", status, lines)).head, method);
+    return may_carry_forbidden_body(*ParsedResponse(fmt::format("HTTP/1.1 {} x\r\n{}\r\n", status, lines)).head,
+                                    method);
   };
   for (const int status : {204, 304}) {
     CHECK(suspect(status, Method::get, "Content-Length: 5\r\n"));
