@@ -28,6 +28,10 @@ uint16_t Address::port() const {
   return 0;
 }
 
+bool Address::operator==(const Address& other) const {
+  return size == other.size && std::memcmp(&storage, &other.storage, size) == 0;
+}
+
 std::string Address::host_text() const {
   std::array<char, INET6_ADDRSTRLEN> out{};
   if (family() == AF_INET) {

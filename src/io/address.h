@@ -22,6 +22,7 @@ struct Address {
   uint16_t port() const;          // 0 for Unix sockets
   std::string text() const;       // "127.0.0.1:4001", "[::1]:4001", "unix:/run/weir.sock"
   std::string host_text() const;  // "127.0.0.1", "::1", "unix"
+  bool operator==(const Address& other) const;
 };
 
 // "0.0.0.0:4001", "[::]:4001", "unix:/run/weir/agents.sock". No names.

@@ -48,10 +48,11 @@ namespace weir::proxy {
   X(upstreams_reused,              counter, "weir_upstream_connections_reused_total", "",                                \
     "Requests sent on a kept connection.")                                                                               \
   X(upstreams_failed_address,      counter, "weir_upstream_connections_failed_total", "reason=\"no_address\"",           \
-    "Connections that could not be made.")                                                                               \
+    "Attempts at an address that gave no connection; overtaken: another address was faster by 250 ms or more.")                                                                               \
   X(upstreams_failed_connect,      counter, "weir_upstream_connections_failed_total", "reason=\"connect\"", "")          \
   X(upstreams_failed_tls,          counter, "weir_upstream_connections_failed_total", "reason=\"tls\"", "")              \
   X(upstreams_failed_timeout,      counter, "weir_upstream_connections_failed_total", "reason=\"timeout\"", "")          \
+  X(upstreams_failed_overtaken,    counter, "weir_upstream_connections_failed_total", "reason=\"overtaken\"", "")           \
   X(upstreams_open,                gauge,   "weir_upstream_connections_open", "",                                        \
     "Connections to providers, busy and kept.")                                                                          \
   X(upstreams_closed_body,         counter, "weir_upstream_connections_closed_total", "reason=\"forbidden_body\"",         \

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "proxy/connecting.h"
 #include "proxy/worker.h"
 
 namespace weir::proxy {
@@ -17,17 +18,39 @@ Upstream* Origin::acquire(UpstreamUser& user, bool fresh) {
     waiting_.push_back(&user);
     return nullptr;
   }
-  return connect(user);
+  connect(user);
+  return nullptr;
 }
 
-Upstream* Origin::connect(UpstreamUser& user) {
-  Upstream* upstream = worker_.acquire_upstream();
-  if (upstream == nullptr) {
+void Origin::connect(UpstreamUser& user) {
+  Connecting* connecting = worker_.acquire_connecting();
+  if (connecting == nullptr) {
     worker_.defer_failure(user, UpstreamFault::connect, "the limit of upstream connections is reached");
-    return nullptr;
+    return;
   }
-  upstream->begin(worker_, *this, user);
-  return nullptr;
+  connecting->begin(worker_, *this, user);
+}
+
+uint32_t Origin::preferred_index(const AddressList& list, uint32_t count) const {
+  for (uint32_t i = 0; i < count; i++) {
+    if (list.addresses[i] == worked_last_) return i;
+  }
+  return 0;
+}
+
+void Origin::note_success(const io::Address& address) {
+  worked_last_ = address;
+}
+
+void Origin::log_failure(const io::Address& address, std::string_view why) {
+  auto found = std::ranges::find(failing_, address, &Failing::address);
+  if (found == failing_.end()) found = failing_.insert(failing_.end(), Failing{.address = address});
+  const auto held_back = found->throttle.pass(worker_.now_ns());
+  if (!held_back) return;
+  worker_.log().warn("no connection to an upstream address", {{"host", std::string_view(spec_.host)},
+                                                              {"address", std::string_view(address.text())},
+                                                              {"reason", why},
+                                                              {"held_back", *held_back}});
 }
 
 void Origin::forget(UpstreamUser& user) {
@@ -36,6 +59,9 @@ void Origin::forget(UpstreamUser& user) {
 
 void Origin::set_addresses(std::shared_ptr<const AddressList> list) {
   addresses_ = std::move(list);
+  std::erase_if(failing_, [&](const Failing& failing) {
+    return std::ranges::find(addresses_->addresses, failing.address) == addresses_->addresses.end();
+  });
   for (UpstreamUser* user : std::exchange(waiting_, {})) connect(*user);
 }
 

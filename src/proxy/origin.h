@@ -1,11 +1,12 @@
-// An upstream place as one worker sees it: its addresses, its TLS context, its idle connections (the last used first),
-// and who waits for the addresses to be known.
+// An upstream place as one worker sees it: its addresses and which of them worked last, its TLS context, its idle
+// connections (the last used first), and who waits for the addresses to be known.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "base/log_throttle.h"
 #include "proxy/snapshot.h"
 #include "proxy/upstream.h"
 
@@ -28,6 +29,12 @@ class Origin {
   void set_client(std::unique_ptr<tls::ClientContext> client);
   void close_idle();
 
+  // Of the first `count` addresses: the one that worked last, else the first.
+  uint32_t preferred_index(const AddressList& list, uint32_t count) const;
+  void note_success(const io::Address& address);
+  // At most once a minute for each address.
+  void log_failure(const io::Address& address, std::string_view why);
+
   const OriginSpec& spec() const { return spec_; }
   const std::shared_ptr<const AddressList>& addresses() const { return addresses_; }
   tls::ClientContext* client() { return client_.get(); }
@@ -37,7 +44,11 @@ class Origin {
   void take_idle(Upstream& upstream);
 
  private:
-  Upstream* connect(UpstreamUser& user);
+  struct Failing {
+    io::Address address;
+    LogThrottle throttle{60 * kNsPerSecond};
+  };
+  void connect(UpstreamUser& user);
 
   Worker& worker_;
   OriginSpec spec_;
@@ -45,6 +56,8 @@ class Origin {
   std::unique_ptr<tls::ClientContext> client_;
   std::vector<std::unique_ptr<tls::ClientContext>> retired_clients_;  // connections of theirs may still run
   std::vector<UpstreamUser*> waiting_;
+  io::Address worked_last_;
+  std::vector<Failing> failing_;  // those that have ever failed, while they are in the list
   Upstream* idle_ = nullptr;
   uint32_t idle_count_ = 0;
 };

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "proxy/connecting.h"
 #include "proxy/origin.h"
 #include "proxy/worker.h"
 
@@ -19,52 +20,35 @@ constexpr uint64_t kEndMaxNs = kNsPerSecond;
 
 }  // namespace
 
-void Upstream::begin(Worker& worker, Origin& origin, UpstreamUser& user) {
+Result<> Upstream::begin(Worker& worker, Origin& origin, Connecting& connecting, const io::Address& address) {
   worker_ = &worker;
   origin_ = &origin;
-  user_ = &user;
+  connecting_ = nullptr;
+  user_ = nullptr;
   reused_ = false;
   unsent_ = false;
-  retrying_address_ = false;
-  addresses_ = origin.addresses();
-  address_index_ = 0;
-  last_error_ = addresses_->error;
+  address_ = address;
   timer_.owner = TimerOwner::upstream;
   timer_.object = this;
   state_ = State::connecting;
-  connect_next();
-}
-
-void Upstream::connect_next() {
-  retrying_address_ = false;
-  while (address_index_ < addresses_->addresses.size()) {
-    const io::Address& address = addresses_->addresses[address_index_++];
-    const auto descriptor = io::open_stream(address.family());
-    if (!descriptor) {
-      last_error_ = descriptor.error().message;
-      continue;
-    }
-    std::unique_ptr<tls::Machine> machine;
-    client_ = origin_->spec().tls ? origin_->client() : nullptr;
-    if (origin_->spec().tls) {
-      if (client_ == nullptr) {
-        last_error_ = "TLS is not set up for this origin";
-        worker_->engine().close(*descriptor);
-        continue;
-      }
-      machine = tls::Machine::client(*client_);
-    }
-    stream_.open(worker_->streams(), *descriptor,
-                 {.op = worker_->kUpstreamOps, .index = slot_index, .generation = slot_generation}, std::move(machine));
-    stream_.connect(address);
-    set_deadline(worker_->now_ns() + worker_->timeouts().connect);
-    return;
+  client_ = origin.spec().tls ? origin.client() : nullptr;
+  if (origin.spec().tls && client_ == nullptr) {
+    close();
+    return fail("TLS is not set up for this origin");
   }
-  // Not from within acquire(): its caller is not ready to hear of it.
-  worker_->defer_failure(*user_, addresses_->addresses.empty() ? UpstreamFault::no_address : UpstreamFault::connect,
-                         last_error_);
-  user_ = nullptr;
-  close();
+  const auto descriptor = io::open_stream(address.family());
+  if (!descriptor) {
+    close();
+    return std::unexpected(descriptor.error());
+  }
+  connecting_ = &connecting;
+  std::unique_ptr<tls::Machine> machine;
+  if (client_ != nullptr) machine = tls::Machine::client(*client_);
+  stream_.open(worker_->streams(), *descriptor,
+               {.op = worker_->kUpstreamOps, .index = slot_index, .generation = slot_generation}, std::move(machine));
+  stream_.connect(address);
+  set_deadline(worker_->now_ns() + worker_->timeouts().connect);
+  return {};
 }
 
 void Upstream::set_deadline(uint64_t deadline_ns) {
@@ -86,27 +70,26 @@ void Upstream::on_completion(const io::Completion& completion) {
       break;
     case StreamOp::connect:
       stream_.on_done(op, completion);
-      if (retrying_address_ || (!stream_.terminating() && completion.code != io::Code::ok)) {
-        if (!retrying_address_) {
-          last_error_ =
-              fmt::format("{} ({})", io::text(completion.code), addresses_->addresses[address_index_ - 1].text());
-        }
-        stream_.terminate();
-        stream_.try_close();
-        connect_next();
-      } else if (!stream_.terminating()) {
-        stream_.resume_receive();
-        if (stream_.tls() == nullptr) {
-          become_ready();
-        } else {
-          state_ = State::handshaking;
-          set_deadline(worker_->now_ns() + worker_->timeouts().handshake);
-          if (!stream_.start_handshake()) fail(UpstreamFault::tls, stream_.tls()->error());
-        }
-      }
+      if (!stream_.terminating()) on_connected(completion.code);
       break;
   }
-  if (stream_.terminating() && !retrying_address_) worker_->reap(*this);
+  if (stream_.terminating()) worker_->reap(*this);
+}
+
+void Upstream::on_connected(io::Code code) {
+  if (code != io::Code::ok) {
+    give_up(UpstreamFault::connect, io::text(code));
+    return;
+  }
+  stream_.resume_receive();
+  if (stream_.tls() == nullptr) {
+    become_ready();
+    return;
+  }
+  state_ = State::handshaking;
+  set_deadline(worker_->now_ns() + worker_->timeouts().handshake);
+  connecting_->on_connected();
+  if (!stream_.start_handshake()) give_up(UpstreamFault::tls, stream_.tls()->error());
 }
 
 void Upstream::on_receive(const io::Completion& completion) {
@@ -121,8 +104,8 @@ void Upstream::on_receive(const io::Completion& completion) {
       worker_->buffers().release(received.piece.buffer);  // nobody speaks before the request
       if (received.event == Stream::Event::failed || received.event == Stream::Event::ended) {
         const std::string& error = stream_.tls()->error();
-        fail(UpstreamFault::tls,
-             error.empty() ? std::string_view("the connection ended during the TLS handshake") : error);
+        give_up(UpstreamFault::tls,
+                error.empty() ? std::string_view("the connection ended during the TLS handshake") : error);
       } else if (stream_.tls()->handshake_done()) {
         become_ready();
       }
@@ -163,16 +146,21 @@ void Upstream::on_receive(const io::Completion& completion) {
 }
 
 void Upstream::become_ready() {
-  state_ = State::busy;
   TimerWheel::clear(timer_);
   worker_->count().upstreams_opened.add();
-  user_->on_upstream_ready(*this);
+  std::exchange(connecting_, nullptr)->on_ready(*this);
 }
 
-void Upstream::fail(UpstreamFault fault, std::string_view why) {
-  worker_->count_upstream_fault(fault);
+void Upstream::hand_over(UpstreamUser& user) {
+  state_ = State::busy;
+  user_ = &user;
+  user.on_upstream_ready(*this);
+}
+
+// The attempt has failed.
+void Upstream::give_up(UpstreamFault fault, std::string_view why) {
   if (fault == UpstreamFault::tls) worker_->count().tls_upstream_failed.add();
-  if (UpstreamUser* user = std::exchange(user_, nullptr); user != nullptr) user->on_upstream_failed(fault, why);
+  std::exchange(connecting_, nullptr)->on_failed(*this, fault, why);
   close();
 }
 
@@ -183,17 +171,11 @@ void Upstream::on_timer() {
       return;
     case State::connecting:
       worker_->count().timeouts_connect.add();
-      last_error_ = fmt::format("timed out ({})", addresses_->addresses[address_index_ - 1].text());
-      if (address_index_ < addresses_->addresses.size()) {
-        retrying_address_ = true;  // the connect is cancelled; its completion goes on with the next address
-        stream_.terminate();
-        return;
-      }
-      fail(UpstreamFault::timeout, last_error_);
+      give_up(UpstreamFault::timeout, "timed out");
       return;
     case State::handshaking:
       worker_->count().timeouts_upstream_handshake.add();
-      fail(UpstreamFault::timeout, "the TLS handshake took too long");
+      give_up(UpstreamFault::timeout, "the TLS handshake took too long");
       return;
     case State::idle:
       abandon();
@@ -244,6 +226,7 @@ void Upstream::release() {
 
 void Upstream::abandon() {
   user_ = nullptr;
+  connecting_ = nullptr;
   close();
 }
 
@@ -262,7 +245,6 @@ void Upstream::close() {
   unsent_ = false;
   if (state_ == State::idle) origin_->take_idle(*this);
   state_ = State::closing;
-  retrying_address_ = false;
   TimerWheel::clear(timer_);
   stream_.terminate();
   worker_->reap(*this);
@@ -271,7 +253,6 @@ void Upstream::close() {
 bool Upstream::try_close() {
   if (stream_.is_open() && !stream_.try_close()) return false;
   worker_->wheel().remove(timer_);
-  addresses_.reset();
   client_ = nullptr;
   state_ = State::closed;
   return true;

@@ -1,5 +1,6 @@
-// One connection to a provider (or to the authorizer's service): connecting, TLS, one request at a time, idle in its
-// origin's pool. It moves bytes; what they mean is its user's (an Exchange or a Callout). A slot of the worker's.
+// One connection to a provider (or to the authorizer's service): an attempt at one address (for a Connecting), TLS, one
+// request at a time, idle in its origin's pool. It moves bytes; what they mean is its user's (an Exchange or a
+// Callout). A slot of the worker's.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +13,7 @@
 
 namespace weir::proxy {
 
+class Connecting;
 class Origin;
 class Upstream;
 class Worker;
@@ -39,14 +41,17 @@ class Upstream : public Slot {
  public:
   enum class State : uint8_t {
     closed,       // no connection; the slot is free or about to be
-    connecting,   // a connect is in flight to one of the origin's addresses
+    connecting,   // a connect is in flight
     handshaking,  // TLS
     busy,         // belongs to its user
     idle,         // in the origin's pool; a receive is in flight to see it close
     closing,      // terminated; waits for its last completions
   };
 
-  void begin(Worker& worker, Origin& origin, UpstreamUser& user);
+  // An attempt at this address. On an error nothing was begun, and the slot is given back.
+  Result<> begin(Worker& worker, Origin& origin, Connecting& connecting, const io::Address& address);
+  // It is ready, and now this user's.
+  void hand_over(UpstreamUser& user);
   void on_completion(const io::Completion& completion);
   void on_timer();
 
@@ -54,6 +59,7 @@ class Upstream : public Slot {
   bool reused() const { return reused_; }
   Stream& stream() { return stream_; }
   Origin& origin() { return *origin_; }
+  const io::Address& address() const { return address_; }
   // Until then something must have come; set again by its user at each sign of life.
   void set_deadline(uint64_t deadline_ns);
   void clear_deadline() { TimerWheel::clear(timer_); }
@@ -69,10 +75,6 @@ class Upstream : public Slot {
   // The user lets go: back to the pool, or (abandon) closed at once.
   void release();
   void abandon();
-  // Before it was ready: a connection that is being made for this user is given up.
-  void forget_user(const UpstreamUser& user) {
-    if (user_ == &user) abandon();
-  }
   // Takes an idle connection out of the pool for `user`; on_upstream_ready() is the caller's to call.
   void reuse(UpstreamUser& user);
   // Closes when nothing is in flight any more; true once the slot is free.
@@ -81,25 +83,23 @@ class Upstream : public Slot {
 
  private:
   friend class Origin;
-  void connect_next();
-  void fail(UpstreamFault fault, std::string_view why);
+  void on_connected(io::Code code);
+  void give_up(UpstreamFault fault, std::string_view why);
   void become_ready();
   void on_receive(const io::Completion& completion);
   void close();
 
   Worker* worker_ = nullptr;
   Origin* origin_ = nullptr;
-  UpstreamUser* user_ = nullptr;
+  Connecting* connecting_ = nullptr;  // until it is ready
+  UpstreamUser* user_ = nullptr;      // from then on, while it is busy
   State state_ = State::closed;
   Stream stream_;
   tls::ClientContext* client_ = nullptr;  // what the connection's TLS was made from
   Timer timer_;
-  std::shared_ptr<const AddressList> addresses_;  // being tried
-  uint32_t address_index_ = 0;
-  std::string last_error_;
+  io::Address address_;
   bool reused_ = false;
   bool unsent_ = false;
-  bool retrying_address_ = false;  // the connection that failed is closing; the next address follows
   Upstream* idle_next_ = nullptr;
   Upstream* idle_previous_ = nullptr;
 };

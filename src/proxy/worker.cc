@@ -27,6 +27,7 @@ Worker::Worker(WorkerOptions options, std::unique_ptr<Logger> logger)
       logger_(std::move(logger)),
       authorizer_(std::make_unique<Authorizer>(*this)),
       downstreams_(options_.connections),
+      connectings_(options_.upstreams),
       upstreams_(options_.upstreams),
       exchanges_(options_.connections),
       callouts_(options_.callouts),
@@ -318,6 +319,10 @@ void Worker::release_later(Callout& callout) {
 
 void Worker::defer_failure(UpstreamUser& user, UpstreamFault fault, std::string why) {
   count_upstream_fault(fault);
+  tell_failure_later(user, fault, std::move(why));
+}
+
+void Worker::tell_failure_later(UpstreamUser& user, UpstreamFault fault, std::string why) {
   failures_.push_back({&user, fault, std::move(why)});
 }
 
@@ -345,7 +350,7 @@ void Worker::forget_user(UpstreamUser& user) {
     }
   }
   for (const auto& place : origins_) place->forget(user);
-  upstreams_.for_each_used([&](Upstream& upstream) { upstream.forget_user(user); });
+  connectings_.for_each_used([&](Connecting& connecting) { connecting.forget_user(user); });
 }
 
 // Works off what the completions have put into the lists. Each may put more into the others; the order keeps a slot's
@@ -407,6 +412,9 @@ void Worker::fire(Timer& timer) {
       break;
     case TimerOwner::upstream:
       static_cast<Upstream*>(timer.object)->on_timer();
+      break;
+    case TimerOwner::connecting:
+      static_cast<Connecting*>(timer.object)->on_timer();
       break;
     case TimerOwner::callout:
       static_cast<Callout*>(timer.object)->on_timer();

@@ -25,6 +25,7 @@
 #include "io/engine.h"
 #include "proxy/authorizer.h"
 #include "proxy/buffer_pool.h"
+#include "proxy/connecting.h"
 #include "proxy/counters.h"
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
@@ -120,6 +121,8 @@ class Worker {
   WorkerCounters& count() { return counters_; }
   void count_refusal(gateway::Refusal refusal) { counters_.refusals[std::to_underlying(refusal)].add(); }
 
+  Connecting* acquire_connecting() { return connectings_.acquire(); }
+  void release(Connecting& connecting) { connectings_.release(connecting); }
   Upstream* acquire_upstream() { return upstreams_.acquire(); }
   Exchange* begin_exchange(Downstream& downstream);
   Callout* acquire_callout() { return callouts_.acquire(); }
@@ -138,6 +141,7 @@ class Worker {
   void release_later(Exchange& exchange);
   void release_later(Callout& callout);
   void defer_failure(UpstreamUser& user, UpstreamFault fault, std::string why);
+  void tell_failure_later(UpstreamUser& user, UpstreamFault fault, std::string why);  // it was counted already
   void count_upstream_fault(UpstreamFault fault);
   // The user, which waits for a connection, must not be called any more.
   void forget_user(UpstreamUser& user);
@@ -184,6 +188,7 @@ class Worker {
   wire::ResponseHead response_head_;
   UuidGenerator uuids_;
   SlotPool<Downstream> downstreams_;
+  SlotPool<Connecting> connectings_;  // fewer than upstreams_: each has an attempt
   SlotPool<Upstream> upstreams_;
   SlotPool<Exchange> exchanges_;
   SlotPool<Callout> callouts_;

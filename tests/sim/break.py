@@ -40,6 +40,10 @@ BREAKS = {
     "leftover": ("exchange_answer.cc", "if (wire::may_carry_forbidden_body(head, method_)) {", "if (head.status == 0) {"),
     # A connection on which an answer is still coming, for the next exchange.
     "cross": ("exchange.cc", "  let_upstream_go(false);\n  record_end();\n", "  let_upstream_go(true);\n  record_end();\n"),
+    # An address at which nobody answers is waited for until its timeout.
+    "hole": ("connecting.cc", "void Connecting::on_timer() {\n  try_next();", "void Connecting::on_timer() {\n"),
+    # Which address worked last is forgotten.
+    "forgotten": ("origin.cc", "  worked_last_ = address;\n", "  static_cast<void>(address);\n"),
     # A POST that a provider has worked on for long is paid for twice.
     "twice": ("upstream.cc", "if (worker_->now_ns() - stream_.last_sent_ns() > window_ns) return {};", ""),
     # A cut answer that an HTTP/1.0 client takes for a whole one.

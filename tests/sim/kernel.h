@@ -165,6 +165,9 @@ class Kernel {
   // --- the far ends ---
   using Answerer = std::function<Actor*(Link&)>;
   void serve(const std::string& address, Answerer answerer) { services_[address] = std::move(answerer); }
+  // Nothing answers at `hole`, a name's first address; `other` is its second. Checked: after the delay of RFC 8305 the
+  // other is tried, and once it has worked it comes first.
+  void swallow(const std::string& hole, const std::string& other) { holes_[hole] = other; }
   enum class Family : uint8_t { internet, unix_socket };
   int add_listener(Family family);
   // `peer`: of an internet connection the address that it comes from, of a Unix socket the user's id.
@@ -256,6 +259,7 @@ class Kernel {
   void fail_send(Operation& operation, int error);
   void pump_accept(Descriptor& descriptor);
   void do_connect(Operation& operation);
+  void connect_to_hole(const Operation& operation, const std::string& other);
   void check_borrowed(const Operation& operation, size_t from, size_t size) const;
   uint64_t delay() { return random_.skewed(weather_.delay_max_ns); }
   size_t piece(size_t size) { return random_.percent(weather_.split_percent) ? random_.size(1, size) : size; }
@@ -276,6 +280,9 @@ class Kernel {
   std::deque<Link> links_;
   std::deque<Descriptor> descriptors_;  // from kFirstDescriptor on; never reused: a number of the past is a mistake
   std::map<std::string, Answerer> services_;
+  std::map<std::string, std::string> holes_;
+  std::map<std::string, uint64_t> connect_counts_;
+  std::map<std::string, uint64_t> first_connected_ns_;
   std::function<void()> on_turn_;
   Faults faults_;
 

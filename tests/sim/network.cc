@@ -11,6 +11,7 @@ namespace weir::sim {
 
 namespace {
 
+constexpr uint64_t kAttemptDelayNs = 250 * kNsPerMs;
 constexpr uint32_t kReceivesAtOnce = 32;  // completions that one multishot receive gives before they are taken
 
 }  // namespace
@@ -109,6 +110,11 @@ void Kernel::do_connect(Operation& operation) {
       if (Operation* running = find(id); running != nullptr && !running->finished) finish(*running, -error);
     });
   };
+  connect_counts_[operation.address]++;
+  if (const auto hole = holes_.find(operation.address); hole != holes_.end()) {
+    connect_to_hole(operation, hole->second);
+    return;
+  }
   const auto service = services_.find(operation.address);
   if (service == services_.end()) {
     fail_later(ECONNREFUSED);
@@ -131,9 +137,24 @@ void Kernel::do_connect(Operation& operation) {
     if (running == nullptr || running->finished) return;
     Link& link = *running->link;
     link.actor_ = answerer(link);
+    first_connected_ns_.try_emplace(running->address, now_ns_);
     trace("link {}: connected to {}", link.id_, running->address);
     finish(*running, 0);
     link.actor_->on_open();
+  });
+}
+
+void Kernel::connect_to_hole(const Operation& operation, const std::string& other) {
+  trace("link {}: nothing answers at {}", operation.link->id_, operation.address);
+  const bool steady = weather_.clock_jump_per_10000 == 0 && weather_.connect_fail_percent == 0;
+  if (!steady) return;
+  const auto connected = first_connected_ns_.find(other);
+  const bool known = connected != first_connected_ns_.end() && now_ns_ > connected->second + 2 * kAttemptDelayNs;
+  require(!known, "{} is tried first, though {} has worked", operation.address, other);
+  after(2 * kAttemptDelayNs, [this, id = operation.id, other, count = connect_counts_[other]] {
+    const Operation* pending = find(id);
+    require(pending == nullptr || pending->finished || connect_counts_[other] > count,
+            "nothing answers at {}, and {} is not tried", pending->address, other);
   });
 }
 

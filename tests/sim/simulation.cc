@@ -13,6 +13,7 @@ namespace weir::proxy {
 struct WorkerProbe {
   static uint32_t downstreams(const Worker& worker) { return worker.downstreams_.used_count(); }
   static uint32_t upstreams(const Worker& worker) { return worker.upstreams_.used_count(); }
+  static uint32_t connectings(const Worker& worker) { return worker.connectings_.used_count(); }
   static uint32_t exchanges(const Worker& worker) { return worker.exchanges_.used_count(); }
   static uint32_t callouts(const Worker& worker) { return worker.callouts_.used_count(); }
   static uint32_t blocks(const Worker& worker) { return worker.buffers_->blocks_in_use(); }
@@ -238,6 +239,8 @@ void Simulation::check_idle(const char* when) {
           when);
   require(WorkerProbe::exchanges(*worker_) == 0, "{} exchanges are left {}", WorkerProbe::exchanges(*worker_), when);
   require(WorkerProbe::callouts(*worker_) == 0, "{} callouts are left {}", WorkerProbe::callouts(*worker_), when);
+  require(WorkerProbe::connectings(*worker_) == 0, "{} connections are being made {}",
+          WorkerProbe::connectings(*worker_), when);
   require(WorkerProbe::upstreams(*worker_) == 0, "{} upstream connections are left {}",
           WorkerProbe::upstreams(*worker_), when);
   require(WorkerProbe::blocks(*worker_) == 0, "{} blocks are in use {}", WorkerProbe::blocks(*worker_), when);

@@ -33,6 +33,7 @@ struct Shape {
   bool limits = false;
   bool rules = false;
   bool unix_socket = false;
+  bool holes = false;  // nothing answers at the first address of any name
 };
 
 // Over all seeds, to see that the simulation reaches what it is for.

@@ -18,6 +18,9 @@ std::string origin_address(uint32_t origin) {
 constexpr uint32_t kAllowedUid = 998;
 constexpr uint32_t kOtherUid = 7;
 constexpr const char* kDeadAddress = "10.1.9.9:80";
+std::string hole_address(uint32_t origin) {
+  return fmt::format("10.1.8.{}:80", origin + 1);
+}
 
 uint64_t pick(Random& random, std::initializer_list<uint64_t> values) {
   return values.begin()[random.below(values.size())];
@@ -35,12 +38,13 @@ void Simulation::draw_shape() {
   shape_.odd_requests = random_.percent(50);
   shape_.rules = random_.percent(30);
   shape_.unix_socket = random_.percent(30);
+  shape_.holes = random_.percent(20);
   // A third of the seeds have only weather: there every request must be answered whole.
   if (random_.percent(33)) return;
   shape_.authorizer_faulty = random_.percent(25);
   shape_.provider_faults = random_.percent(60);
   shape_.clients_leave = random_.percent(50);
-  shape_.small_pools = random_.percent(15);
+  shape_.small_pools = !shape_.holes && random_.percent(15);  // a second attempt needs a second connection
   shape_.journal_full = random_.percent(10);
   shape_.reloads = random_.percent(25);
   shape_.drains_early = random_.percent(20);
@@ -65,7 +69,7 @@ void Simulation::draw_weather(Weather& weather) {
   if (random_.percent(15)) weather.clock_jump_max_ns = 30 * kNsPerSecond;
   if (random_.percent(25)) weather.connect_fail_percent = pick(random_, {5, 40});
   if (random_.percent(20)) weather.accept_fail_percent = pick(random_, {5, 40});
-  if (random_.percent(15)) weather.descriptor_fail_percent = pick(random_, {5, 30});
+  if (!shape_.holes && random_.percent(15)) weather.descriptor_fail_percent = pick(random_, {5, 30});
 }
 
 void Simulation::make_people() {
@@ -231,11 +235,13 @@ void Simulation::post_snapshot() {
 void Simulation::post_addresses(uint32_t origin) {
   auto list = std::make_shared<proxy::AddressList>();
   if (random_.percent(20)) list->addresses.push_back(*io::parse_address(kDeadAddress));  // the next one is tried
+  if (shape_.holes) list->addresses.push_back(*io::parse_address(hole_address(origin)));
   list->addresses.push_back(*io::parse_address(origin_address(origin)));
   post(proxy::NewAddresses{origin, std::move(list)});
 }
 
 void Simulation::serve() {
+  for (uint32_t i = 0; i <= kOriginCount; i++) kernel_.swallow(hole_address(i), origin_address(i));
   for (uint32_t i = 0; i < kOriginCount; i++) {
     kernel_.serve(origin_address(i),
                   [this, i](Link& link) -> Actor* { return &providers_.emplace_back(*this, link, i); });
