@@ -283,6 +283,10 @@ std::optional<TcpState> tcp_state(int socket) {
   (void)socket;
   return std::nullopt;
 }
+void set_user_timeout(int socket, uint64_t timeout_ns) {
+  (void)socket;
+  (void)timeout_ns;
+}
 void reset_on_close(int socket) {
   (void)socket;
 }

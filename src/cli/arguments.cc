@@ -49,6 +49,7 @@ constexpr TwinFlag kTwins[] = {
     {"--stream-timeout", "timeouts.stream"},
     {"--send-timeout", "timeouts.send"},
     {"--upstream-idle", "timeouts.upstream_idle"},
+    {"--upstream-age", "timeouts.upstream_age"},
     {"--drain-timeout", "timeouts.drain"},
     {"--journal-size", "journal.size"},
     {"--journal-sync", "journal.sync"},

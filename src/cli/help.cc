@@ -66,10 +66,11 @@ Limits
   --initiator-exchanges N  of one user at once (any)    --address-connections N  of one client (any)
 Timeouts
   --head-timeout TIME      for a request head (30s)     --body-timeout TIME    a silent body (60s)
-  --idle-timeout TIME      between requests (120s)      --handshake-timeout TIME  TLS (10s)
+  --idle-timeout TIME      between requests (620s)      --handshake-timeout TIME  TLS (10s)
   --connect-timeout TIME   to one address (10s)         --answer-timeout TIME  first byte (600s)
   --stream-timeout TIME    a silent answer (300s)       --send-timeout TIME    a deaf client (60s)
-  --upstream-idle TIME     pooled connections (60s)     --drain-timeout TIME   at the end (30s)
+  --upstream-idle TIME     pooled connections (60s)     --upstream-age TIME    at most (10m)
+  --drain-timeout TIME     at the end (30s)
 Journal, log, metrics
   --journal-size SIZE      of each worker (64MiB)       --journal-sync off|TIME  to disk (off)
   --log-format text|json   on standard error (text)     --log-level LEVEL      debug|info|warn|error

@@ -233,6 +233,7 @@ constexpr Option<Config> kConfigOptions[] = {
     WEIR_TIMEOUT(stream, "without a byte inside the provider's answer"),
     WEIR_TIMEOUT(send, "without progress towards a client that does not read"),
     WEIR_TIMEOUT(upstream_idle, "for a provider connection between requests"),
+    WEIR_TIMEOUT(upstream_age, "for a provider connection from its beginning, give or take a tenth"),
     WEIR_TIMEOUT(drain, "for exchanges to end when weir stops"),
 #undef WEIR_TIMEOUT
     {.key = "journal.size",

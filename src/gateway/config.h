@@ -112,13 +112,14 @@ struct Limits {
 struct Timeouts {                          // nanoseconds
   uint64_t head = 30 * kNsPerSecond;       // a request head, from its first byte
   uint64_t body = 60 * kNsPerSecond;       // without a byte of the request body
-  uint64_t idle = 120 * kNsPerSecond;      // a client connection between requests
+  uint64_t idle = 620 * kNsPerSecond;      // a client connection between requests; load balancers: up to 600 s
   uint64_t handshake = 10 * kNsPerSecond;  // TLS, either side
   uint64_t connect = 10 * kNsPerSecond;    // to one upstream address
   uint64_t answer = 600 * kNsPerSecond;    // until the first byte of the provider's answer
   uint64_t stream = 300 * kNsPerSecond;    // without a byte inside the provider's answer
   uint64_t send = 60 * kNsPerSecond;       // without progress towards a client that does not read
   uint64_t upstream_idle = 60 * kNsPerSecond;
+  uint64_t upstream_age = 600 * kNsPerSecond;  // give or take a tenth
   uint64_t drain = 30 * kNsPerSecond;
 };
 struct JournalConfig {

@@ -33,8 +33,14 @@ struct ListenOptions {
   int backlog = 4096;
   bool share_port = true;  // SO_REUSEPORT: one socket for each worker
 };
-// A listening stream socket with TCP_NODELAY (which accepted sockets inherit). Errors name the address, the likely
-// cause and the mend. A stale Unix socket that nobody listens on is replaced.
+// How long a peer may leave bytes unacknowledged, or probes unanswered: one that is gone without a word is found so.
+// Two minutes are the keep-alive's idle time and its probes (sockets.cc), which end no later than this.
+inline constexpr uint64_t kUserTimeoutMinNs = 120ull * 1000 * 1000 * 1000;
+// At least that. Of a listening socket: of those that it will accept.
+void set_user_timeout(int socket, uint64_t timeout_ns);
+
+// A listening stream socket with TCP_NODELAY, keep-alive and the least user timeout (which accepted sockets inherit).
+// Errors name the address, the likely cause and the mend. A stale Unix socket that nobody listens on is replaced.
 Result<int> listen_on(const Address& address, const ListenOptions& options);
 Result<Address> local_address(int socket);
 std::optional<Address> peer_address(int socket);
@@ -48,7 +54,7 @@ std::optional<TcpState> tcp_state(int socket);
 // The socket's close() resets the connection (SO_LINGER 0), which tells the peer that what it has got is not the end.
 // What it has not acknowledged by then is lost.
 void reset_on_close(int socket);
-// A stream socket for connect(), TCP_NODELAY set. An error is an exhausted descriptor table.
+// A stream socket for connect(), with the same options. An error is an exhausted descriptor table.
 Result<int> open_stream(int family);
 // Of the process at the other end of a Unix socket (SO_PEERCRED).
 std::optional<uint32_t> peer_uid(int socket);

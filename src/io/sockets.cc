@@ -6,7 +6,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstring>
 
 #include "base/clock.h"
@@ -46,9 +48,25 @@ bool is_stale_socket(const Address& address) {
   return stale;
 }
 
+void set(int socket, int level, int option, int value) {
+  ::setsockopt(socket, level, option, &value, sizeof value);
+}
 void enable(int socket, int level, int option) {
-  const int on = 1;
-  ::setsockopt(socket, level, option, &on, sizeof on);
+  set(socket, level, option, 1);
+}
+
+// A laptop that was shut, a router that forgot: neither says a word. Sooner than load balancers and firewalls drop a
+// connection that is idle (some after 350 s, most after ten minutes and more).
+constexpr int kKeepAliveIdleS = 60;
+constexpr int kKeepAliveIntervalS = 15;
+constexpr int kKeepAliveProbes = 4;
+
+void watch_peer(int socket) {
+  enable(socket, SOL_SOCKET, SO_KEEPALIVE);
+  set(socket, IPPROTO_TCP, TCP_KEEPIDLE, kKeepAliveIdleS);
+  set(socket, IPPROTO_TCP, TCP_KEEPINTVL, kKeepAliveIntervalS);
+  set(socket, IPPROTO_TCP, TCP_KEEPCNT, kKeepAliveProbes);
+  set_user_timeout(socket, kUserTimeoutMinNs);
 }
 
 }  // namespace
@@ -61,7 +79,9 @@ Result<int> listen_on(const Address& address, const ListenOptions& options) {
   } else {
     enable(listener, SOL_SOCKET, SO_REUSEADDR);  // a restart need not wait for TIME_WAIT
     if (options.share_port) enable(listener, SOL_SOCKET, SO_REUSEPORT);
-    enable(listener, IPPROTO_TCP, TCP_NODELAY);  // inherited by accepted sockets: no system call for each
+    // Inherited by accepted sockets: no system calls for each.
+    enable(listener, IPPROTO_TCP, TCP_NODELAY);
+    watch_peer(listener);
     if (address.family() == AF_INET6) {
       // One listener serves both families only for [::]; an explicit 0.0.0.0 beside it must be able to bind.
       enable(listener, IPPROTO_IPV6, IPV6_V6ONLY);
@@ -108,8 +128,18 @@ void reset_on_close(int socket) {
 Result<int> open_stream(int family) {
   const int stream = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (stream < 0) return fail("cannot open a socket: {}", std::strerror(errno));
-  if (family != AF_UNIX) enable(stream, IPPROTO_TCP, TCP_NODELAY);
+  if (family != AF_UNIX) {
+    enable(stream, IPPROTO_TCP, TCP_NODELAY);
+    watch_peer(stream);
+  }
   return stream;
+}
+
+void set_user_timeout(int socket, uint64_t timeout_ns) {
+  // It ends a connection with a closed window too, however well the peer answers probes: so not before the timeout that
+  // is for clients that do not read.
+  const uint64_t ms = std::min<uint64_t>(std::max(timeout_ns, kUserTimeoutMinNs) / kNsPerMs, INT_MAX);
+  set(socket, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(ms));
 }
 
 std::optional<uint32_t> peer_uid(int socket) {

@@ -56,7 +56,8 @@ namespace weir::proxy {
   X(upstreams_open,                gauge,   "weir_upstream_connections_open", "",                                        \
     "Connections to providers, busy and kept.")                                                                          \
   X(upstreams_closed_body,         counter, "weir_upstream_connections_closed_total", "reason=\"forbidden_body\"",         \
-    "Sound connections to providers that were not kept: an answer that may have no body (204, 205, 304, to HEAD) announced one, or bytes came that nobody had asked for.") \
+    "Sound connections to providers that were not kept: an answer that may have no body (204, 205, 304, to HEAD) announced one, or bytes came that nobody had asked for; age: --upstream-age.") \
+  X(upstreams_closed_age,          counter, "weir_upstream_connections_closed_total", "reason=\"age\"", "")                 \
   X(upstreams_closed_unasked,      counter, "weir_upstream_connections_closed_total", "reason=\"unasked_bytes\"", "")       \
   X(upstream_retries,              counter, "weir_upstream_retries_total", "",                                           \
     "Requests sent again because a kept connection died before one byte of an answer.")                                  \

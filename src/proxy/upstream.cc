@@ -17,6 +17,14 @@ namespace {
 constexpr uint64_t kEndRoundTrips = 3;
 constexpr uint64_t kEndMinNs = 100 * kNsPerMs;
 constexpr uint64_t kEndMaxNs = kNsPerSecond;
+// A tenth less to a tenth more.
+constexpr uint32_t kAgeMinPermille = 900;
+constexpr uint32_t kAgeSpreadPermille = 200;
+
+// Anything that differs from connection to connection.
+uint32_t spread(uint64_t value, uint32_t limit) {
+  return static_cast<uint32_t>((value * 0x9E3779B97F4A7C15ull >> 32) % (limit + 1));
+}
 
 }  // namespace
 
@@ -28,6 +36,8 @@ Result<> Upstream::begin(Worker& worker, Origin& origin, Connecting& connecting,
   reused_ = false;
   unsent_ = false;
   address_ = address;
+  opened_ns_ = worker.now_ns();
+  age_permille_ = kAgeMinPermille + spread(opened_ns_ + slot_index, kAgeSpreadPermille);
   timer_.owner = TimerOwner::upstream;
   timer_.object = this;
   state_ = State::connecting;
@@ -178,6 +188,7 @@ void Upstream::on_timer() {
       give_up(UpstreamFault::timeout, "the TLS handshake took too long");
       return;
     case State::idle:
+      if (worker_->now_ns() >= old_at_ns()) worker_->count().upstreams_closed_age.add();
       abandon();
       return;
     case State::busy: {
@@ -218,10 +229,19 @@ void Upstream::release() {
     close();
     return;
   }
+  if (worker_->now_ns() >= old_at_ns()) {
+    worker_->count().upstreams_closed_age.add();
+    close();
+    return;
+  }
   state_ = State::idle;
   stream_.resume_receive();
   origin_->put_idle(*this);
-  set_deadline(worker_->now_ns() + worker_->timeouts().upstream_idle);
+  set_deadline(std::min(worker_->now_ns() + worker_->timeouts().upstream_idle, old_at_ns()));
+}
+
+uint64_t Upstream::old_at_ns() const {
+  return opened_ns_ + worker_->timeouts().upstream_age / 1000 * age_permille_;
 }
 
 void Upstream::abandon() {

@@ -87,6 +87,7 @@ class Upstream : public Slot {
   void give_up(UpstreamFault fault, std::string_view why);
   void become_ready();
   void on_receive(const io::Completion& completion);
+  uint64_t old_at_ns() const;
   void close();
 
   Worker* worker_ = nullptr;
@@ -98,6 +99,8 @@ class Upstream : public Slot {
   tls::ClientContext* client_ = nullptr;  // what the connection's TLS was made from
   Timer timer_;
   io::Address address_;
+  uint64_t opened_ns_ = 0;
+  uint32_t age_permille_ = 0;  // of timeouts.upstream_age: connections that began together do not end together
   bool reused_ = false;
   bool unsent_ = false;
   Upstream* idle_next_ = nullptr;

@@ -242,6 +242,9 @@ void Worker::take(NewSnapshot& message) {
     if (i < message.clients.size() && message.clients[i]) origins_[i]->set_client(std::move(message.clients[i]));
   }
   event_memory_.set_limit(limits().event_memory);
+  for (const WorkerListener& listener : options_.listeners) {
+    if (listener.descriptor >= 0 && !listener.unix_socket) io::set_user_timeout(listener.descriptor, timeouts().send);
+  }
   authorizer_->clear_cache();
   if (previous != nullptr && previous->exchanges == 0) {
     snapshots_.remove_if([&](const HeldSnapshot& held) { return &held == previous; });

@@ -8,7 +8,7 @@ import time
 
 import pytest
 from raw_provider import RawProvider, always, head, whole
-from rig import MESSAGE, MESSAGE_STREAM, Client, bearer, configuration, request
+from rig import MESSAGE, MESSAGE_STREAM, Client, bearer, configuration, eventually, request
 
 MESSAGES = "/anthropic/v1/messages"
 MODELS = "/anthropic/v1/models"
@@ -352,3 +352,13 @@ def test_a_request_that_was_not_sent_whole_is_sent_again(before):
             assert answer.status == 200, answer
         assert gateway.row(answer.interception)["attempts"] == 2
         assert "before all of the request was sent" in gateway.log_line("sent again")
+
+
+def test_a_busy_connection_is_not_kept_for_ever(before):
+    with RawProvider(always(whole())) as provider:
+        gateway = before(provider, "--upstream-age", "2s")
+        with Client(gateway.address) as client:
+            eventually("a second connection", lambda: client.send(request("GET", MODELS, bearer(gateway.token))).answer() and
+                       len(provider.connections) > 1)
+        assert len(provider.connections[0].requests) > 1, "it was kept at first"
+        assert gateway.metric('weir_upstream_connections_closed_total{reason="age"}') >= 1

@@ -298,7 +298,7 @@ path = "/var/lib/weir/other.db"
   CHECK(config.limits.max_head == 8192);
   CHECK(config.limits.event_memory == 1u << 30);
   CHECK(config.timeouts.stream == 120 * kNsPerSecond);
-  CHECK(config.timeouts.idle == 120 * kNsPerSecond);
+  CHECK(config.timeouts.idle == 620 * kNsPerSecond);
   CHECK(config.journal.sync == "1s");
   CHECK(config.sinks[0].path == "/var/lib/weir/other.db");
 }

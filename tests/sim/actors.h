@@ -114,7 +114,8 @@ class Client : public Actor {
 
 class Provider : public Actor {
  public:
-  Provider(World& world, Link& link, uint32_t origin) : world_(world), link_(link), origin_(origin) {}
+  Provider(World& world, Link& link, uint32_t origin)
+      : world_(world), link_(link), origin_(origin), opened_ns_(world.kernel().now_ns()) {}
   void on_bytes(std::string_view bytes) override;
   void on_end(bool reset) override;
 
@@ -131,6 +132,7 @@ class Provider : public Actor {
   World& world_;
   Link& link_;
   uint32_t origin_;
+  uint64_t opened_ns_;
   std::string in_;
   Plan* plan_ = nullptr;
   uint64_t remaining_ = 0;

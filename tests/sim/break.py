@@ -44,6 +44,8 @@ BREAKS = {
     "hole": ("connecting.cc", "void Connecting::on_timer() {\n  try_next();", "void Connecting::on_timer() {\n"),
     # Which address worked last is forgotten.
     "forgotten": ("origin.cc", "  worked_last_ = address;\n", "  static_cast<void>(address);\n"),
+    # A connection that is kept as long as it is busy.
+    "old": ("upstream.cc", "  if (worker_->now_ns() >= old_at_ns()) {\n    worker_", "  if (worker_ == nullptr) {\n    worker_"),
     # A POST that a provider has worked on for long is paid for twice.
     "twice": ("upstream.cc", "if (worker_->now_ns() - stream_.last_sent_ns() > window_ns) return {};", ""),
     # A cut answer that an HTTP/1.0 client takes for a whole one.

@@ -119,6 +119,10 @@ std::optional<Address> peer_address(int socket) {
 std::optional<TcpState> tcp_state(int socket) {
   return kernel().tcp_state(socket);
 }
+void set_user_timeout(int socket, uint64_t timeout_ns) {
+  (void)socket;
+  (void)timeout_ns;
+}
 void reset_on_close(int socket) {
   kernel().reset_on_close(socket);
 }

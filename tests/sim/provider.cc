@@ -9,6 +9,8 @@ namespace {
 
 // By which the worker may see its own send end too late.
 constexpr uint64_t kLateMaxNs = 50 * kNsPerMs;
+// timeouts.upstream_age and a tenth, and what a request is on its way.
+constexpr uint64_t kAgeMaxNs = 6'600 * kNsPerMs + 500 * kNsPerMs;
 
 std::string lower(std::string_view text) {
   std::string out(text);
@@ -75,6 +77,9 @@ void Provider::on_head(const wire::RequestHead& head, std::string_view bytes) {
   check_head(plan, head, bytes);
   require(!spoilt_, "request {} came on link {} behind an answer that may carry a body and must not", plan.marker,
           link_.id());
+  const uint64_t age_ns = world_.kernel().now_ns() - opened_ns_;
+  require(age_ns < kAgeMaxNs || world_.kernel().weather().clock_jump_per_10000 > 0,
+          "request {} came on link {}, which is {} ms old", plan.marker, link_.id(), age_ns / kNsPerMs);
   requests_++;
   plan.attempts++;
   if (plan.attempts == 1) {

@@ -107,6 +107,7 @@ answer = "20s"
 stream = "10s"
 send = "8s"
 upstream_idle = "10s"
+upstream_age = "6s"
 [[listener]]
 name = "public"
 address = "127.0.0.1:4001"
