@@ -47,6 +47,7 @@ std::optional<Address> peer_address(int socket);
 // What the kernel knows of a TCP connection (TCP_INFO); of one that the peer has ended or reset too. A system call.
 struct TcpState {
   uint64_t acknowledged_bytes = 0;  // by the peer, since the connection began
+  uint64_t received_bytes = 0;      // in order, since then
   bool all_acknowledged = false;    // nothing is left in the send queue
   uint64_t round_trip_ns = 0;       // smoothed; 0: never measured
 };

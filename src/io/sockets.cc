@@ -116,6 +116,7 @@ std::optional<TcpState> tcp_state(int socket) {
   socklen_t size = sizeof info;
   if (::getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return std::nullopt;
   return TcpState{.acknowledged_bytes = info.tcpi_bytes_acked,
+                  .received_bytes = info.tcpi_bytes_received,
                   .all_acknowledged = info.tcpi_unacked == 0 && info.tcpi_notsent_bytes == 0,
                   .round_trip_ns = info.tcpi_rtt * kNsPerUs};
 }

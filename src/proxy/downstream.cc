@@ -510,7 +510,6 @@ void Downstream::on_timer() {
       refuse(gateway::Refusal::request_timeout, "the head was not complete");
       return;
     case State::exchange:
-      worker_->count().timeouts_body.add();
       exchange_->on_request_timeout();
       return;
     case State::handshaking:

@@ -16,7 +16,7 @@ namespace {
 // A body whose rest is at least this long is received by sized operations straight into its place; a shorter one comes
 // with the multishot receive.
 constexpr uint64_t kDirectBodyMin = 16u << 10;
-// One sized receive: small enough that a slow upload shows progress within the body timeout.
+// One sized receive.
 constexpr uint64_t kDirectBodyPart = 256u << 10;
 // A client that obeys a longer Retry-After sleeps without a word to its user (Codex); the message has the whole time.
 constexpr uint64_t kRetryAfterMaxS = 60;
@@ -292,11 +292,11 @@ size_t Exchange::judge(const wire::RequestHead& head, const gateway::Entry& entr
 
 // The next byte must come within the timeout; and after the first timeout the body must keep up a rate, or one byte a
 // minute would hold the exchange for years.
-uint64_t Exchange::body_deadline() {
+uint64_t Exchange::body_deadline(uint64_t untold) {
   const uint64_t silence_ns = worker_->now_ns() + worker_->timeouts().body;
   const uint64_t rate = worker_->limits().body_rate;
   if (rate == 0) return silence_ns;
-  const uint64_t received = worker_->buffers().block(body_).size();
+  const uint64_t received = worker_->buffers().block(body_).size() + untold;
   return std::min(silence_ns, body_began_ns_ + worker_->timeouts().body + received * kNsPerSecond / rate);
 }
 
@@ -310,7 +310,8 @@ size_t Exchange::on_request_bytes(std::string_view bytes) {
   body_remaining_ -= taken;
   if (body_remaining_ == 0) {
     body_complete();
-  } else if (body_remaining_ >= kDirectBodyMin && !awaiting_direct_ && downstream_->stream().tls() == nullptr) {
+  } else if (body_remaining_ >= kDirectBodyMin && !awaiting_direct_ && downstream_->stream().tls() == nullptr &&
+             direct_part_max() >= kDirectBodyMin) {
     awaiting_direct_ = true;
     downstream_->wait_for_receive_idle();
   }
@@ -351,9 +352,18 @@ void Exchange::on_receive_idle() {
   receive_more_directly();
 }
 
+// How much one sized receive may take. Of a Unix socket nobody tells what has come inside it: there it must be done
+// within the timeout by whoever keeps the rate.
+uint64_t Exchange::direct_part_max() {
+  if (!downstream_->listener().unix_socket) return kDirectBodyPart;
+  const uint64_t rate = std::min<uint64_t>(worker_->limits().body_rate, kDirectBodyPart);
+  return std::min(kDirectBodyPart, rate * (worker_->timeouts().body / kNsPerMs) / 1000);
+}
+
 void Exchange::receive_more_directly() {
   ByteBuffer& body = worker_->buffers().block(body_);
-  const auto part = static_cast<size_t>(std::min(body_remaining_, kDirectBodyPart));
+  const auto part = static_cast<size_t>(std::min(body_remaining_, direct_part_max()));
+  untold_seen_ = 0;
   char* const room = body.make_room(part);
   downstream_->stream().receive_sized(worker_->buffers().lend(body_, {room, part}));
 }
@@ -576,8 +586,21 @@ void Exchange::refuse(gateway::Refusal refusal, std::string_view detail, std::st
   worker_->flush_later(*downstream_);
 }
 
+// A sized receive tells of its bytes when all have come. Until then the kernel knows whether the upload goes on.
+bool Exchange::body_goes_on() {
+  if (!awaiting_direct_) return false;
+  const uint64_t untold = downstream_->stream().untold_bytes().value_or(0);
+  if (untold <= std::exchange(untold_seen_, untold)) return false;
+  const uint64_t deadline_ns = body_deadline(untold);
+  if (deadline_ns <= worker_->now_ns()) return false;
+  downstream_->set_deadline(deadline_ns);
+  return true;
+}
+
 void Exchange::on_request_timeout() {
-  if (state_ == State::body) refuse(gateway::Refusal::request_timeout, "the body stopped coming, or came too slowly");
+  if (state_ != State::body || body_goes_on()) return;
+  worker_->count().timeouts_body.add();
+  refuse(gateway::Refusal::request_timeout, "the body stopped coming, or came too slowly");
 }
 
 void Exchange::on_client_stalled(std::string_view why) {

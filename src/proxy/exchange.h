@@ -146,7 +146,9 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   bool within_address_limits();
   bool within_initiator_limits();
   void refuse_rate(gateway::Refusal refusal, uint64_t per_hour, uint64_t wait_ns);
-  uint64_t body_deadline();
+  uint64_t body_deadline(uint64_t untold = 0);
+  bool body_goes_on();
+  uint64_t direct_part_max();
   void receive_more_directly();
   size_t take_chunks(std::string_view bytes);
   void body_complete();
@@ -242,6 +244,7 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   bool begun_ = false;  // the start is in the journal
   uint64_t head_complete_ns_ = 0;
   uint64_t body_began_ns_ = 0;
+  uint64_t untold_seen_ = 0;                  // Stream::untold_bytes() when this part's deadline had passed
   uint32_t retry_after_s_ = 0;                // for a refusal by a limit
   gateway::LimitTable::Hold initiator_hold_;  // one of the initiator's exchanges
   Uuid id_;

@@ -26,6 +26,7 @@ void Stream::open(StreamContext& context, int descriptor, io::Token token, std::
   descriptor_ = descriptor;
   token_ = token;
   tls_ = std::move(machine);
+  received_bytes_ = 0;
   receive_wanted_ = false;
   piecewise_ = false;
   send_failed_ = false;
@@ -99,6 +100,7 @@ Stream::Received Stream::on_receive(const io::Completion& completion) {
     piece.buffer = context_->buffers.adopt(completion.buffer);
     piece.bytes = {context_->engine.buffer_data(completion.buffer), static_cast<size_t>(completion.result)};
     context_->received[side()]->add(piece.bytes.size());
+    received_bytes_ += piece.bytes.size();
   }
   if (terminating_) {
     context_->buffers.release(piece.buffer);
@@ -166,7 +168,10 @@ void Stream::on_done(StreamOp op, const io::Completion& completion) {
   if (op == StreamOp::connect) connect_in_flight_ = false;
   if (op == StreamOp::sized_receive) {
     sized_loan_ = io::Loan();  // the kernel has done with it
-    if (completion.result > 0) context_->received[side()]->add(static_cast<uint64_t>(completion.result));
+    if (completion.result > 0) {
+      context_->received[side()]->add(static_cast<uint64_t>(completion.result));
+      received_bytes_ += static_cast<uint64_t>(completion.result);
+    }
     if (receive_wanted_) arm_receive();
   }
 }

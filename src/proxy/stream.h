@@ -7,9 +7,11 @@
 // descriptor is closed only when nothing is in flight; (4) everything queued is released at the end.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -106,6 +108,13 @@ class Stream {
     const auto state = io::tcp_state(descriptor_);
     return state ? state->acknowledged_bytes : sent_bytes_;
   }
+  // What has come and no receive has told yet: inside one large receive there is no other sign of progress. A system
+  // call; nothing of a Unix socket.
+  std::optional<uint64_t> untold_bytes() const {
+    const auto state = io::tcp_state(descriptor_);
+    if (!state) return std::nullopt;
+    return state->received_bytes - std::min(state->received_bytes, received_bytes_);
+  }
   // When the last send was done. REQUIRES: all_sent().
   uint64_t last_sent_ns() const { return send_started_ns_; }
   // System calls. A Unix socket has no round trips, and whatever was sent is at its peer's.
@@ -155,6 +164,7 @@ class Stream {
   io::Loan sized_loan_;          // of the sized receive in flight
   uint64_t sent_bytes_in_flight_ = 0;
   uint64_t sent_bytes_ = 0;       // of sends that are done
+  uint64_t received_bytes_ = 0;   // of receives that have told
   uint64_t send_started_ns_ = 0;  // of the one in flight; else when the last was done
   bool receive_in_flight_ = false;
   bool receive_cancelling_ = false;

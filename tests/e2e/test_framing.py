@@ -362,3 +362,56 @@ def test_a_busy_connection_is_not_kept_for_ever(before):
                        len(provider.connections) > 1)
         assert len(provider.connections[0].requests) > 1, "it was kept at first"
         assert gateway.metric('weir_upstream_connections_closed_total{reason="age"}') >= 1
+
+
+# --- uploads ---
+
+def steadily(client, body, rate, seconds):
+    """Sends it at so many bytes a second, in many pieces, but no faster than so many seconds for all."""
+    piece = max(1, int(rate / 50))
+    began = time.monotonic()
+    for offset in range(0, len(body), piece):
+        if (ahead := offset / rate - (time.monotonic() - began)) > 0:
+            time.sleep(ahead)
+        client.send(body[offset:offset + piece])
+    assert time.monotonic() - began >= seconds
+
+
+@pytest.mark.parametrize("over", ["tcp", "unix"])
+def test_an_upload_that_keeps_the_rate_is_never_cut(start, tmp_path, over):
+    """20 times the rate, in receives that take longer than the body timeout each."""
+    listeners = f'[[listener]]\nname = "public"\naddress = "127.0.0.1:0"\n[[listener]]\nname = "unix"\naddress = "unix:{tmp_path}/weir.sock"\n'
+    with RawProvider(always(whole())) as provider:
+        gateway = start(configuration(provider.port, listeners=listeners), "--body-timeout", "2s", "--body-rate", "1KiB")
+        token = gateway.add_key()
+        body = MESSAGE[:-1] + b',"x":"' + b"x" * 100_000 + b'"}'
+        with Client(gateway.listening["public" if over == "tcp" else "unix"]) as client:
+            client.send(request("POST", MESSAGES, bearer(token) + [("Content-Length", str(len(body)))]))
+            steadily(client, body, 20 << 10, 4)
+            assert client.answer().status == 200
+
+
+def test_an_upload_that_stops_or_is_too_slow_is_still_cut(start):
+    with RawProvider(always(whole())) as provider:
+        gateway = start(configuration(provider.port), "--body-timeout", "500ms", "--body-rate", "20KiB", "--admin", "127.0.0.1:0")
+        token = gateway.add_key()
+        head_of = request("POST", MESSAGES, bearer(token) + [("Content-Length", "300000")])
+        with Client(gateway.address) as client:
+            client.send(head_of + b"x" * 50_000)  # 2.5 s of its rate; then silence
+            began = time.monotonic()
+            assert client.answer().status == 408
+            assert 0.4 < time.monotonic() - began < 2
+        with Client(gateway.address) as client:
+            client.send(head_of)
+            stopped = threading.Event()
+
+            def drip():
+                while not stopped.wait(0.05):
+                    client.send(b"x" * 50)  # 1 KB/s
+
+            dripping = threading.Thread(target=drip)
+            dripping.start()
+            assert client.answer().status == 408
+            stopped.set()
+            dripping.join()
+        assert gateway.metric('weir_timeouts_total{kind="body"}') == 2

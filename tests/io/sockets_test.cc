@@ -91,6 +91,7 @@ TEST_CASE("sockets: what the kernel knows of a connection") {
   REQUIRE(::recv(connection.accepted.number, bytes, sizeof bytes, MSG_WAITALL) == 5);
   for (int i = 0; i < 1000 && !tcp_state(connection.client.number)->all_acknowledged; i++) ::usleep(1000);
   CHECK(tcp_state(connection.client.number)->acknowledged_bytes - fresh->acknowledged_bytes == 5);
+  CHECK(tcp_state(connection.accepted.number)->received_bytes == 5);
   std::array<int, 2> ends{};
   REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
   CHECK_FALSE(tcp_state(ends[0]).has_value());

@@ -44,6 +44,7 @@ struct ClientScript {
   uint64_t think_max_ns = 0;
   size_t piece_max = 0;  // of a request; 0: whole
   uint64_t piece_pause_ns = 0;
+  uint64_t body_pause_ns = 0;  // between pieces of a large body: slow, but faster than limits.body_rate
   size_t window = 1u << 20;
   size_t read_chunk = 0;
   uint64_t read_pause_ns = 0;

@@ -46,6 +46,8 @@ BREAKS = {
     "forgotten": ("origin.cc", "  worked_last_ = address;\n", "  static_cast<void>(address);\n"),
     # A connection that is kept as long as it is busy.
     "old": ("upstream.cc", "  if (worker_->now_ns() >= old_at_ns()) {\n    worker_", "  if (worker_ == nullptr) {\n    worker_"),
+    # An upload that keeps its rate is cut off while one large receive is under way.
+    "steady": ("exchange.cc", "if (state_ != State::body || body_goes_on()) return;", "if (state_ != State::body) return;"),
     # A POST that a provider has worked on for long is paid for twice.
     "twice": ("upstream.cc", "if (worker_->now_ns() - stream_.last_sent_ns() > window_ns) return {};", ""),
     # A cut answer that an HTTP/1.0 client takes for a whole one.

@@ -10,6 +10,7 @@ namespace {
 
 constexpr uint64_t kPatienceNs = 600 * kNsPerSecond;  // longer than all of the gateway's timeouts together
 constexpr uint64_t kContinueNs = kNsPerSecond;
+constexpr size_t kLargeBody = 16u << 10;
 constexpr size_t kDiscardedMax = 200u << 10;
 // A kept connection that ends so soon after a request was being ended before: on the way and in completions.
 constexpr uint64_t kAtOnceNs = 60 * kNsPerMs;
@@ -150,8 +151,10 @@ void Client::write_piece(uint32_t connection) {
   trace("client {}: writes {} bytes, {} are left", script_.number, size, outgoing_.size() - size);
   outgoing_.erase(0, size);
   if (outgoing_.empty()) return;
-  world_.kernel().after(world_.random().below(script_.piece_pause_ns + 1),
-                        [this, connection] { write_piece(connection); });
+  const Plan& plan = *script_.plans[next_ - 1];
+  const bool in_body = plan.refusal == 0 && plan.body.size() > kLargeBody && outgoing_.size() < plan.body.size();
+  const uint64_t pause_ns = in_body && script_.body_pause_ns > 0 ? script_.body_pause_ns : script_.piece_pause_ns;
+  world_.kernel().after(world_.random().below(pause_ns + 1), [this, connection] { write_piece(connection); });
 }
 
 void Client::leave() {
@@ -377,7 +380,8 @@ void Client::judge_body(Plan& plan, bool whole) {
     if (whole && shows) require(with_error && !until_close, "the stream of {} died and looks whole", plan.marker);
     return;
   }
-  require(!whole || !shows, "the answer to {} looks whole with {} of {} bytes", plan.marker, got.size(), answer.seen.size());
+  require(!whole || !shows, "the answer to {} looks whole with {} of {} bytes", plan.marker, got.size(),
+          answer.seen.size());
   require(died || excused, "the answer to {} was cut after {} of {} bytes", plan.marker, got.size(),
           answer.seen.size());
 }

@@ -93,6 +93,7 @@ std::optional<io::TcpState> Kernel::tcp_state(int socket) {
   const Link& link = *descriptor(socket, "getsockopt").link;
   if (link.unix_socket_) return std::nullopt;
   return io::TcpState{.acknowledged_bytes = link.read_bytes_,
+                      .received_bytes = link.inbox_.size(),
                       .all_acknowledged = link.unread_.empty() && link.on_the_way_ == 0,
                       .round_trip_ns = 2 * weather_.delay_max_ns};
 }

@@ -269,6 +269,13 @@ ClientScript Simulation::draw_client(uint32_t number) {
     script.piece_max = random_.size(1, 400);
     script.piece_pause_ns = pick(random_, {0, kNsPerMs, 20 * kNsPerMs});
   }
+  // Of 60 to some 120 pieces: longer than timeouts.body, and above 1 KiB/s.
+  const bool may_be_refused = shape_.authorizer_faulty || kernel_.weather().connect_fail_percent > 0 ||
+                              kernel_.weather().descriptor_fail_percent > 0;  // and then there is less time
+  if (!script.pipelined && !may_be_refused && random_.percent(10)) {
+    script.piece_max = std::max<size_t>(script.piece_max, 1);
+    script.body_pause_ns = 250 * kNsPerMs;
+  }
   if (random_.percent(30)) {
     script.window = random_.size(200, 20'000);
     script.read_chunk = random_.size(100, 2000);
