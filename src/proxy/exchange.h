@@ -59,6 +59,7 @@ std::string length_only(uint64_t size);
 template <size_t kMax>
 class ShortText {
  public:
+  static constexpr size_t kSizeMax = kMax;
   void set(std::string_view text);
   void clear() { size_ = 0; }
   std::string_view view() const { return {text_.data(), size_}; }

@@ -447,8 +447,9 @@ StreamEnd Exchange::finish_reading(bool complete) {
     const std::string_view head = upstream_head_ == kNoBufferId
                                       ? std::string_view()
                                       : worker_->buffers().block(upstream_head_).view().substr(0, upstream_head_size_);
-    fail_with(record::Outcome::upstream_error, type, gateway::hide_credentials(end.error_message, head));
-    provider_error_.set(gateway::hide_credentials(end.error_type, head));
+    fail_with(record::Outcome::upstream_error, type,
+              gateway::hide_credentials(end.error_message, head, error_message_.kSizeMax));
+    provider_error_.set(gateway::hide_credentials(end.error_type, head, provider_error_.kSizeMax));
     reader_->forget_error();
   } else if (end.unreadable) {
     worker_->count().unreadable_answers.add();
