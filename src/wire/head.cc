@@ -93,6 +93,8 @@ std::string_view describe(HeadFault fault) {
       return "more than one Host";
     case HeadFault::bad_host:
       return "a Host that is not a name or address with an optional port";
+    case HeadFault::too_many_connection_names:
+      return "a Connection header that names more than 32 fields";
     case HeadFault::head_too_large:
       return "a head larger than the limit";
     case HeadFault::too_many_headers:

@@ -85,6 +85,8 @@ struct Header {
 };
 
 inline constexpr size_t kHeaderCountMax = 128;
+// Of all Connection fields together: each name is looked for among the headers (spec-2 section 9, "Bounds").
+inline constexpr size_t kConnectionNamesMax = 32;
 
 // Each is a refusal of spec section 2; head_too_large and too_many_headers are 431, unsupported_version 505, the others
 // 400.
@@ -104,6 +106,7 @@ enum class HeadFault : uint8_t {
   missing_host,
   two_hosts,
   bad_host,
+  too_many_connection_names,
   head_too_large,
   too_many_headers,
 };

@@ -300,8 +300,7 @@ class Parser {
       case HeaderName::transfer_encoding:
         return transfer_encoding(header.value);
       case HeaderName::connection:
-        connection(header.value);
-        return HeadStatus::complete;
+        return connection(header.value);
       case HeaderName::host:
         if (expect_continue == nullptr) return HeadStatus::complete;
         if (host_count_++ > 0) return invalid(HeadFault::two_hosts, offset_of(header.name));
@@ -318,17 +317,21 @@ class Parser {
     }
   }
 
-  void connection(std::string_view value) {
+  HeadStatus connection(std::string_view value) {
     const auto use = [this](std::string_view token) {
+      ++connection_names_;
       asks_close_ = asks_close_ || (token.size() == 5 && equals_ignoring_case(token, "close"));
       asks_keep_alive_ = asks_keep_alive_ || (token.size() == 10 && equals_ignoring_case(token, "keep-alive"));
     };
     // Nearly always it is this one token.
     if (value.size() == 10 && std::memcmp(value.data(), "keep-alive", 10) == 0) {
       asks_keep_alive_ = true;
+      ++connection_names_;
     } else {
       for_each_token(value, use);
     }
+    if (connection_names_ <= kConnectionNamesMax) return HeadStatus::complete;
+    return invalid(HeadFault::too_many_connection_names, offset_of(value));
   }
 
   // A second length is refused even if it is equal: RFC 9110 section 8.6 lets us, and no client sends it in good faith.
@@ -366,6 +369,7 @@ class Parser {
   size_t fault_offset_ = 0;
   uint64_t length_ = 0;
   uint32_t host_count_ = 0;
+  size_t connection_names_ = 0;
   HeadFault fault_ = HeadFault::none;
   uint8_t minor_version_ = 1;
   bool keep_alive_ = true;

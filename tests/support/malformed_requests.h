@@ -182,6 +182,8 @@ inline std::vector<MalformedRequest> malformed_fields() {
   const auto host = [](std::string_view value) { return "GET / HTTP/1.1\r\nHost:" + std::string(value) + "\r\n\r\n"; };
   std::string many_headers;
   for (size_t i = 0; i < wire::kHeaderCountMax; ++i) many_headers += "x: y\r\n";
+  std::string many_names;
+  for (size_t i = 0; i < wire::kConnectionNamesMax; ++i) many_names += ", x";
   return {
       {"a bare LF after a field", "GET / HTTP/1.1\r\nHost: h\nA: b\r\n\r\n", bare_cr_or_lf},
       {"a bare LF instead of the empty line", "GET / HTTP/1.1\r\nHost: h\r\n\n", bare_cr_or_lf},
@@ -257,6 +259,9 @@ inline std::vector<MalformedRequest> malformed_fields() {
       {"text after the brackets", host(" [::1]x"), bad_host},
       {"an address without brackets", host(" ::1"), bad_host},
       {"129 headers", request_with(many_headers), too_many_headers},
+      {"a Connection of 33 names", request_with("Connection: close" + many_names + "\r\n"), too_many_connection_names},
+      {"two Connections of 33 names", request_with("Connection: close\r\nconnection:" + many_names + "\r\n"),
+       too_many_connection_names},
       {"a head over the limit", request_with("A: " + std::string(size_t{64} * 1024, 'a') + "\r\n"), head_too_large},
       {"a target over the limit", "GET /" + std::string(size_t{64} * 1024, 'a') + " HTTP/1.1\r\nHost: h\r\n\r\n",
        head_too_large},

@@ -243,6 +243,19 @@ TEST_CASE("head: 128 headers are taken") {
   CHECK(request->header_count == kHeaderCountMax);
 }
 
+TEST_CASE("head: 32 names in Connection are taken, 33 in all its fields are not, in an answer neither") {
+  std::string names = "Connection: a\r\nConnection: keep-alive";
+  for (size_t i = 2; i < kConnectionNamesMax; ++i) names += ", b";
+  const std::string start = "GET / HTTP/1.1\r\nHost: h\r\n";
+  CHECK(ParsedRequest(start + names + ",,\r\n\r\n").result.status == HeadStatus::complete);
+  CHECK(ParsedRequest(start + names + ", c\r\n\r\n").result.fault == HeadFault::too_many_connection_names);
+  CHECK(ParsedRequest(start + names + "\r\nConnection: keep-alive\r\n\r\n").result.fault ==
+        HeadFault::too_many_connection_names);
+  CHECK(ParsedResponse("HTTP/1.1 200 OK\r\n" + names + "\r\n\r\n").result.status == HeadStatus::complete);
+  CHECK(ParsedResponse("HTTP/1.1 200 OK\r\n" + names + ", c\r\n\r\n").result.fault ==
+        HeadFault::too_many_connection_names);
+}
+
 TEST_CASE("head: a head of exactly the limit is taken, one byte more is not") {
   const std::string bytes = "GET / HTTP/1.1\r\nHost: h\r\nA: bcd\r\n\r\n";
   CHECK(ParsedRequest(bytes, bytes.size()).result.status == HeadStatus::complete);
