@@ -10,6 +10,7 @@
 #include "gateway/advice.h"
 #include "gateway/head_index.h"
 #include "gateway/local_names.h"
+#include "gateway/probe.h"
 #include "gateway/token_copy.h"
 
 namespace weir::gateway {
@@ -17,6 +18,8 @@ namespace weir::gateway {
 namespace {
 
 using wire::HeaderName;
+
+constexpr uint64_t kUpgradeBit = uint64_t{1} << std::to_underlying(HeaderName::upgrade);
 
 ErrorShape shape_of(const Route& route) {
   return route.shape_api == Api::messages ? ErrorShape::anthropic : ErrorShape::openai;
@@ -110,6 +113,25 @@ void read_delegation(const Origin& origin, const HeadIndex& index, Entry& entry)
     entry.delegated_key_id = index.value(HeaderName::x_coder_ai_gateway_delegated_key_id);
   }
   entry.delegated = !entry.delegated_key_id.empty();
+}
+
+// RFC 9110 section 7.8: Upgrade means something only where Connection names it, and nothing in HTTP/1.0. Any other
+// protocol may be ignored; whoever asks for WebSocket waits for an answer about it.
+bool asks_for_websocket(const wire::RequestHead& head) {
+  bool named = false;
+  bool websocket = false;
+  for (uint32_t i = 0; i < head.header_count; ++i) {
+    const wire::Header& header = head.headers[i];
+    if (header.id != HeaderName::connection && header.id != HeaderName::upgrade) continue;
+    wire::for_each_token(header.value, [&](std::string_view token) {
+      if (header.id == HeaderName::connection) {
+        named = named || wire::equals_ignoring_case(token, "upgrade");
+      } else {
+        websocket = websocket || wire::equals_ignoring_case(token, "websocket");
+      }
+    });
+  }
+  return named && websocket && head.minor_version > 0;
 }
 
 struct Choice {
@@ -231,6 +253,10 @@ Entry enter(const Policy& policy, const Origin& origin, const wire::RequestHead&
     entry.shape = shape_of(entry.route);
   }
 
+  entry.warn = !is_probe(head.method, entry.route, entry.target.path);
+  if ((index.seen() & kUpgradeBit) != 0) [[unlikely]]
+    entry.websocket = asks_for_websocket(head);
+
   if (policy.config.authorizer.kind == AuthorizerKind::none && !origin.unix_socket) {
     refuse_foreign_names(policy, head, entry);
     if (entry.refusal != Refusal::none) return entry;
@@ -241,10 +267,7 @@ Entry enter(const Policy& policy, const Origin& origin, const wire::RequestHead&
   read_delegation(origin, index, entry);
   if (entry.token.empty() && !entry.delegated) {
     entry.refusal = Refusal::no_authentication_key;
-    if (head.method == wire::Method::head) {  // clients probe connectivity so
-      entry.warn = false;
-      entry.log_message = "unauthenticated HEAD request";
-    }
+    if (head.method == wire::Method::head) entry.log_message = "unauthenticated HEAD request";
     return entry;
   }
   if (entry.target.fault != wire::TargetFault::none) {
@@ -289,6 +312,8 @@ Admission admit(const Policy& policy, const Entry& entry, Verdict verdict, const
   if (entry.mode == AuthMode::byok && !policy.config.allow_byok) return refuse(Refusal::byok_disabled);
   if (!is_uuid(identity.initiator_id())) return refuse(Refusal::initiator_invalid);
   if (!entry.route.found) return refuse_route(Refusal::route_not_supported, head, entry);
+  // Before the method is judged: a client that hears 405 tries several times before it does without WebSocket.
+  if (entry.websocket) return refuse(Refusal::websocket_not_supported);
   if (!entry.route.method_allowed) return refuse_route(Refusal::method_not_allowed, head, entry);
 
   const Provider& provider = *entry.route.provider;

@@ -21,8 +21,8 @@ struct Origin {
 
 struct Entry {
   Refusal refusal = Refusal::none;
-  std::string_view detail;       // for the refusal
-  bool warn = true;              // log at warn, else info (unauthenticated HEAD)
+  std::string_view detail;  // for the refusal
+  bool warn = true;         // a refusal for want of a token or a route is logged at warn; else, for a probe, at info
   std::string_view log_message;  // "unauthenticated HEAD request"; empty: the refusal's text
   ErrorShape shape = ErrorShape::openai;
   AuthMode mode = AuthMode::centralized;
@@ -30,11 +30,13 @@ struct Entry {
   std::string_view token;  // the gateway token; empty for a delegated caller without one
   std::string_view delegated_key_id;
   std::string_view request_id;  // empty: none was sent
+  bool websocket = false;       // the client asks for this protocol
   wire::Target target;
   Route route;
 };
 
-// Steps 1 to 5 and the route (needed early for the error's shape; a 404 is only refused by admit(), step 9). Views are
+// Steps 1 to 5 and the route (needed early for the error's shape; a 404 is only refused by admit(), step 9, but for the
+// paths of other APIs). Views are
 // into the head's bytes. `strip` itself is done by the rule program; this decides what is known before the authorizer
 // is asked.
 Entry enter(const Policy& policy, const Origin& origin, const wire::RequestHead& head);

@@ -158,6 +158,8 @@ std::string_view reason_phrase(uint16_t status) {
       return "Request Timeout";
     case 413:
       return "Content Too Large";
+    case 426:
+      return "Upgrade Required";
     case 429:
       return "Too Many Requests";
     case 431:
@@ -191,7 +193,12 @@ void write_refusal(const RefusalAnswer& answer, ByteBuffer& out) {
   if (!answer.allow.empty()) append_header("Allow", answer.allow, out);
   append_retry(refusal.retry, answer.retry_after_s, out);
   if (!answer.interception_id.empty()) append_header("X-Weir-Interception-Id", answer.interception_id, out);
-  if (answer.close) out.append("Connection: close\r\n");
+  // RFC 9110 section 15.5.22: the answer names the protocol to use, and Connection names Upgrade (section 7.8).
+  const bool upgrade = refusal.status == 426;
+  if (upgrade) out.append("Upgrade: HTTP/1.1\r\n");
+  if (upgrade || answer.close) {
+    append_header("Connection", !upgrade ? "close" : answer.close ? "Upgrade, close" : "Upgrade", out);
+  }
   out.append("\r\n");
   if (!answer.head_request) out.append(body.view());
 }

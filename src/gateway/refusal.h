@@ -15,7 +15,13 @@
 
 namespace weir::gateway {
 
-enum class Fault : uint8_t { client, policy, gateway, upstream };
+enum class Fault : uint8_t {
+  client,
+  policy,
+  gateway,
+  upstream,
+  nobody,  // a client that asks for what it can do without
+};
 // Whether repeating the request can help (spec section 9, "Retries"). The official SDKs obey both headers.
 enum class Retry : uint8_t {
   never,  // x-should-retry: false, because the same request gets the same answer
@@ -48,6 +54,7 @@ enum class Ending : uint8_t {
   X(method_not_allowed,        405, "method not allowed: {}",                                                      client,   never, keep)   \
   X(request_timeout,           408, "the request did not arrive in time: {}",                                      client,   open,  close)  \
   X(body_too_large,            413, "the request body is over the limit of {}",                                    client,   never, close)  \
+  X(websocket_not_supported,   426, "weir speaks no WebSocket on this route; send the request over HTTP/1.1",      nobody,   never, keep)   \
   X(address_connections,       429, "too many connections from this address; try again when one has ended",        policy,   after, close)  \
   X(address_rate,              429, "too many requests from this address; the limit is {}",                        policy,   after, keep)   \
   X(initiator_rate,            429, "too many requests of this user; the limit is {}",                             policy,   after, keep)   \

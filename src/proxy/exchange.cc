@@ -136,6 +136,7 @@ size_t Exchange::on_head(const wire::RequestHead& head, std::string_view head_by
   shape_ = entry.shape;
   mode_ = entry.mode;
   delegated_ = entry.delegated;
+  probe_ = !entry.warn;
   provider_ = entry.route.provider;
   kind_ = entry.route.kind;
   api_ = entry.route.found ? entry.route.api : gateway::Api::none;

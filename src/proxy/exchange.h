@@ -240,6 +240,7 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   bool continue_wanted_ = false;  // the client waits for 100 before it sends the body
   bool awaiting_direct_ = false;  // the rest of the body comes by sized receives
   bool entry_logged_ = false;
+  bool probe_ = false;  // it asks whether somebody is there: refusals are no news
   bool withhold_ = false;
   bool request_unreadable_ = false;
   bool begun_ = false;  // the start is in the journal

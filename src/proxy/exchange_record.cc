@@ -1,5 +1,6 @@
 // Records and log lines of an exchange.
 #include <algorithm>
+#include <utility>
 
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
@@ -33,6 +34,28 @@ record::ErrorType error_type_of(uint16_t status) {
 std::string length_only(uint64_t size) {
   return fmt::format("[{} bytes]", size);
 }
+
+namespace {
+
+LogLevel refusal_level(gateway::Refusal refusal, bool probe) {
+  const bool nothing_there = refusal == gateway::Refusal::no_authentication_key ||
+                             refusal == gateway::Refusal::route_not_supported ||
+                             refusal == gateway::Refusal::method_not_allowed;
+  if (probe && nothing_there) return LogLevel::info;
+  switch (gateway::row(refusal).fault) {
+    case gateway::Fault::gateway:
+      return LogLevel::error;
+    case gateway::Fault::client:
+    case gateway::Fault::policy:
+    case gateway::Fault::upstream:
+      return LogLevel::warn;
+    case gateway::Fault::nobody:
+      return LogLevel::info;
+  }
+  std::unreachable();
+}
+
+}  // namespace
 
 // False: the journal has no room; nothing was written.
 bool Exchange::journal_start(const gateway::Entry& entry, const gateway::Caller& caller) {
@@ -200,7 +223,7 @@ void Exchange::log_entry_refusal(const gateway::Entry& entry) {
   const gateway::RefusalRow& row = gateway::row(entry.refusal);
   const std::string_view message = entry.log_message.empty() ? row.text : entry.log_message;
   worker_->log().log(
-      entry.warn ? LogLevel::warn : LogLevel::info, message,
+      refusal_level(entry.refusal, probe_), message,
       {{"status", row.status},
        {"route", route_text_.view()},
        {"request_id", request_id_.empty() ? std::string_view(id_text_.data(), id_text_.size()) : request_id_.view()},
@@ -211,6 +234,8 @@ void Exchange::log_entry_refusal(const gateway::Entry& entry) {
 void Exchange::log_refusal(gateway::Refusal refusal, std::string_view detail) {
   const gateway::RefusalRow& row = gateway::row(refusal);
   if (failed_) return;  // an exchange that failed upstream has its own line at the end
+  if (refusal == gateway::Refusal::websocket_not_supported && !worker_->first_websocket(identity_.initiator_id()))
+    return;
   uint64_t held_back = 0;
   if (row.status == 429) {
     const auto pass = worker_->throttle(refusal).pass(worker_->now_ns());
@@ -219,7 +244,7 @@ void Exchange::log_refusal(gateway::Refusal refusal, std::string_view detail) {
   }
   const bool token_refused =
       refusal == gateway::Refusal::unauthorized || refusal == gateway::Refusal::credential_as_token;
-  const LogLevel level = row.fault == gateway::Fault::gateway ? LogLevel::error : LogLevel::warn;
+  const LogLevel level = refusal_level(refusal, probe_);
   worker_->log().log(
       level, "request refused",
       {{"reason", row.symbol},

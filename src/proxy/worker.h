@@ -20,6 +20,7 @@
 #include "base/ids.h"
 #include "base/log.h"
 #include "base/log_throttle.h"
+#include "base/seen_keys.h"
 #include "base/slot_pool.h"
 #include "gateway/limiter.h"
 #include "io/engine.h"
@@ -118,6 +119,10 @@ class Worker {
   // The hash that stands for the peer's address in limits; 0: it is not limited (a Unix socket).
   uint64_t address_key(const WorkerListener& listener, int descriptor) const;
   LogThrottle& throttle(gateway::Refusal refusal) { return throttles_[std::to_underlying(refusal)]; }
+  // Whether this initiator is the first time here with a wish for WebSocket: told once.
+  bool first_websocket(std::string_view initiator_id) {
+    return websocket_clients_.first(options_.limiter->key_of(initiator_id));
+  }
   WorkerCounters& count() { return counters_; }
   void count_refusal(gateway::Refusal refusal) { counters_.refusals[std::to_underlying(refusal)].add(); }
 
@@ -197,6 +202,7 @@ class Worker {
   HeldSnapshot* held_ = nullptr;  // the newest
   WorkerCounters counters_;
   std::array<LogThrottle, gateway::kRefusalCount> throttles_;
+  SeenKeys websocket_clients_;
   LogThrottle connections_throttle_;
   uint64_t now_ns_ = 0;
   int64_t unix_offset_us_ = 0;  // from CLOCK_MONOTONIC to the epoch, taken once a second

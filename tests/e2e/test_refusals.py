@@ -67,6 +67,57 @@ def test_a_head_without_a_token_is_a_probe(gateway):
     assert "info" in gateway.log_line("unauthenticated HEAD request")
 
 
+@pytest.mark.parametrize("path", ["/anthropic/api/hello", "/anthropic/v1/messages", "/"])
+def test_a_probe_with_a_token_is_no_warning(start, mock, path):
+    """Claude Code's warm-up bears what its custom headers say, and is answered like every request."""
+    gateway = start(configuration(mock.port))
+    token = gateway.add_key()
+    marked = bearer(token) + [("X-Weir-Request-Id", "the-probe")]
+    answer = ask(gateway.address, "HEAD", path, marked)
+    assert answer.status == (405 if path.endswith("messages") else 404) and answer.body == b""
+    assert "info" in gateway.log_line("request_id=the-probe")
+    # The same path in earnest is one.
+    if path != "/anthropic/v1/messages":
+        assert ask(gateway.address, "POST", path, bearer(token) + [("X-Weir-Request-Id", "in-earnest")], b"{}").status == 404
+        assert " warn " in gateway.log_line("request_id=in-earnest")
+
+
+UPGRADE = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"),
+           ("Sec-WebSocket-Key", "dGhpcyBpcyBhIG5vbmNlIQ==")]
+
+
+def test_websocket_is_refused_with_426_and_told_once(start, mock):
+    gateway = start(configuration(mock.port))
+    token = gateway.add_key()
+    with Client(gateway.address) as client:
+        for path, shape in (("/openai/v1/responses", "openai"), (ANTHROPIC, "anthropic"), ("/openai/v1/models", "openai")):
+            answer = client.send(request("GET", path, bearer(token) + UPGRADE)).answer()
+            assert answer.status == 426 and answer.reason == "Upgrade Required", answer
+            assert (answer.get("Upgrade"), answer.get("Connection")) == ("HTTP/1.1", "Upgrade")
+            assert answer.get("x-should-retry") == "false"
+            check_shape(answer, shape, "invalid_request_error", "WebSocket")
+        assert client.send(request("POST", ANTHROPIC, bearer(token), MESSAGE)).answer().status == 200, "the connection goes on"
+    line = gateway.log_line("reason=websocket_not_supported")
+    assert "info" in line
+    # One line for each user, however often.
+    bob = gateway.run("key", "add", "--user", "bob").strip()
+    eventually("bob's key is known", lambda: ask(gateway.address, "GET", "/openai/v1/responses", bearer(bob) + UPGRADE).status == 426)
+    eventually("bob's line", lambda: gateway.log().count("reason=websocket_not_supported") == 2)
+    ask(gateway.address, "GET", "/openai/v1/responses", bearer(bob) + UPGRADE)
+    ask(gateway.address, "GET", "/openai/v1/responses", bearer(token) + UPGRADE)
+    ask(gateway.address, "GET", "/openai/v1/models", bearer("wrong") + UPGRADE)
+    gateway.log_line("reason=unauthorized.*|unauthorized")
+    assert gateway.log().count("reason=websocket_not_supported") == 2
+    assert len(mock.requests()) == 1
+
+
+def test_another_upgrade_is_plain_http(gateway, mock):
+    headers = [("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"), ("HTTP2-Settings", "AAMAAABkAAQAoAAAAAIAAAAA")]
+    assert ask(gateway.address, "POST", ANTHROPIC, bearer(gateway.token) + headers, MESSAGE).status == 200
+    seen = [name.lower() for name, _ in mock.only_request().headers]
+    assert not {"upgrade", "http2-settings"} & set(seen)
+
+
 def test_a_refused_get_is_logged_at_warn(gateway):
     ask(gateway.address, "GET", "/anthropic/v1/models")
     assert " warn " in gateway.log_line("no authentication key provided")

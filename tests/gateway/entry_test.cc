@@ -190,6 +190,61 @@ TEST_CASE("entry: a wrong method on a bridged route is 405 with what is allowed"
   CHECK(passage.entry.route.allow == "POST");
 }
 
+TEST_CASE("entry: WebSocket is refused on every known route, after the token") {
+  const auto policy = make_policy();
+  const std::vector<std::string> upgrade = {"Authorization: Bearer t", "Connection: keep-alive, Upgrade",
+                                            "Upgrade: WebSocket"};
+  for (const std::string_view path : std::initializer_list<std::string_view>{
+           "/openai/v1/responses", kChat, kMessages, "/openai/v1/models", "/chatgpt/v1/responses"}) {
+    INFO(path);
+    const Request request("GET", path, upgrade);
+    CHECK(symbol(pass(*policy, request).refusal()) == "websocket_not_supported");
+    CHECK(symbol(pass(*policy, request, {}, Verdict::refused).refusal()) == "unauthorized");
+  }
+  const Request nowhere("GET", "/openai/v1/realtime", upgrade);
+  CHECK(symbol(pass(*policy, nowhere).refusal()) == "route_not_supported");
+}
+
+TEST_CASE("entry: only a whole wish for WebSocket counts as one") {
+  const auto policy = make_policy();
+  const auto refusal = [&](const std::vector<std::string>& headers) {
+    std::vector<std::string> all = {"X-Api-Key: t"};
+    all.insert(all.end(), headers.begin(), headers.end());
+    const Request request("POST", kMessages, all);
+    return symbol(pass(*policy, request).refusal());
+  };
+  CHECK(refusal({"Connection: Upgrade", "Upgrade: websocket"}) == "websocket_not_supported");
+  CHECK(refusal({"Upgrade: h2c, websocket", "Connection: close", "Connection: upgrade"}) == "websocket_not_supported");
+  CHECK(refusal({"Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AA"}) == "none");
+  CHECK(refusal({"Connection: Upgrade", "Upgrade: websockets"}) == "none");
+  CHECK(refusal({"Connection: Upgrade", "Upgrade:"}) == "none");
+  CHECK(refusal({"Connection: keep-alive", "Upgrade: websocket"}) == "none");
+  CHECK(refusal({"Upgrade: websocket"}) == "none");
+  CHECK(refusal({"Connection: upgrade"}) == "none");
+  Request old("POST", kMessages, {"X-Api-Key: t", "Connection: Upgrade", "Upgrade: websocket"});
+  old.head.minor_version = 0;
+  CHECK(symbol(pass(*policy, old).refusal()) == "none");
+}
+
+TEST_CASE("entry: a client's probe is no news, another unknown path is") {
+  const auto policy = make_policy();
+  const auto warns = [&](std::string_view method, std::string_view path) {
+    const Request request(method, path, {"X-Api-Key: t"});
+    return enter(*policy, {}, request.head).warn;
+  };
+  for (const std::string_view path : {"/", "/anthropic", "/anthropic/api/hello", "/openai/v1", "/healthz",
+                                      "/api/v2/ai-gateway/anthropic/api/hello", "/openai/v1/api/tags"}) {
+    INFO(path);
+    CHECK_FALSE(warns("HEAD", path));
+    CHECK_FALSE(warns("GET", path));
+    CHECK(warns("POST", path));
+  }
+  CHECK_FALSE(warns("HEAD", kMessages));
+  CHECK(warns("GET", kMessages));
+  CHECK(warns("GET", "/anthropic/v1/messages/x"));
+  CHECK(warns("GET", "/anthropic/v1/models"));
+}
+
 TEST_CASE("entry: a malformed path is refused after the token is there, in the provider's shape") {
   const auto policy = make_policy();
   for (const std::string_view path :

@@ -89,6 +89,7 @@ constexpr StatusCase kStatuses[] = {
     {Refusal::method_not_allowed, 405, "never"},
     {Refusal::request_timeout, 408, ""},
     {Refusal::body_too_large, 413, "never"},
+    {Refusal::websocket_not_supported, 426, "never"},
     {Refusal::address_connections, 429, "after"},
     {Refusal::address_rate, 429, "after"},
     {Refusal::initiator_rate, 429, "after"},
@@ -173,6 +174,15 @@ TEST_CASE("refusals: further headers are there when they are asked for") {
   CHECK(value_of(full.head, "Retry-After") == "3");
   CHECK(value_of(full.head, "X-Weir-Interception-Id") == "int-1");
   CHECK(value_of(full.head, "Connection") == "close");
+}
+
+TEST_CASE("refusals: the one of WebSocket names the protocol to use") {
+  const Written kept = write({.refusal = Refusal::websocket_not_supported});
+  CHECK(value_of(kept.head, "Upgrade") == "HTTP/1.1");
+  CHECK(value_of(kept.head, "Connection") == "Upgrade");
+  const Written closing = write({.refusal = Refusal::websocket_not_supported, .close = true});
+  CHECK(value_of(closing.head, "Connection") == "Upgrade, close");
+  CHECK(value_of(write({.refusal = Refusal::method_not_allowed}).head, "Upgrade") == "(absent)");
 }
 
 TEST_CASE("refusals: the answer to HEAD has the length and no body") {
