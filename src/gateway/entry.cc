@@ -11,6 +11,7 @@
 #include "gateway/head_index.h"
 #include "gateway/local_names.h"
 #include "gateway/probe.h"
+#include "gateway/route_hint.h"
 #include "gateway/token_copy.h"
 
 namespace weir::gateway {
@@ -260,6 +261,12 @@ Entry enter(const Policy& policy, const Origin& origin, const wire::RequestHead&
   if (policy.config.authorizer.kind == AuthorizerKind::none && !origin.unix_socket) {
     refuse_foreign_names(policy, head, entry);
     if (entry.refusal != Refusal::none) return entry;
+  }
+  // Whoever speaks another API has no gateway token where weir looks for one: what is wrong is the path.
+  if (!entry.route.found && entry.target.fault == wire::TargetFault::none && !foreign_api(entry.target.path).empty())
+      [[unlikely]] {
+    entry.refusal = Refusal::route_not_supported;
+    return entry;
   }
   entry.refusal = read_governance(policy, index, head, entry);
   if (entry.refusal != Refusal::none) return entry;

@@ -106,16 +106,6 @@ TypeRoutes routes_of(ProviderType type) {
   std::unreachable();
 }
 
-// The path as it stands under "/": without the prefix under which the platform serves the same routes.
-std::string_view without_platform_prefix(std::string_view path) {
-  for (const std::string_view prefix : {std::string_view("/api/v2/ai-gateway"), std::string_view("/api/v2/aibridge")}) {
-    if (path.size() > prefix.size() && path.starts_with(prefix) && path[prefix.size()] == '/') {
-      return path.substr(prefix.size());
-    }
-  }
-  return path;
-}
-
 void judge_method(Route& route, wire::Method method) {
   if (route.kind == RouteKind::bridged) {
     route.method_allowed = method == wire::Method::post;
@@ -148,6 +138,24 @@ void match_route(const TypeRoutes& routes, std::string_view path, wire::Method m
 
 }  // namespace
 
+std::vector<KnownRoute> known_routes(ProviderType type) {
+  const TypeRoutes routes = routes_of(type);
+  std::vector<KnownRoute> known;
+  known.reserve(routes.bridged.size() + routes.passthrough.size());
+  for (const BridgedRoute& bridged : routes.bridged) known.push_back({.path = bridged.path, .bridged = true});
+  for (const std::string_view path : routes.passthrough) known.push_back({.path = path, .bridged = false});
+  return known;
+}
+
+std::string_view without_platform_prefix(std::string_view path) {
+  for (const std::string_view prefix : {std::string_view("/api/v2/ai-gateway"), std::string_view("/api/v2/aibridge")}) {
+    if (path.size() > prefix.size() && path.starts_with(prefix) && path[prefix.size()] == '/') {
+      return path.substr(prefix.size());
+    }
+  }
+  return path;
+}
+
 RouteTable::RouteTable(const std::vector<std::unique_ptr<Provider>>& providers) {
   prefixes_.reserve(providers.size());
   for (const auto& provider : providers) {
@@ -159,7 +167,7 @@ RouteTable::RouteTable(const std::vector<std::unique_ptr<Provider>>& providers) 
 
 Route RouteTable::match(std::string_view path, wire::Method method) const {
   const std::string_view local = without_platform_prefix(path);
-  for (const Prefix& prefix : prefixes_) {
+  for (const RoutePrefix& prefix : prefixes_) {
     if (!local.starts_with(prefix.text)) continue;
     const std::string_view rest = local.substr(prefix.text.size());
     if (!rest.empty() && rest.front() != '/') continue;  // "/openai-eu" is not below "/openai"

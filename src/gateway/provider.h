@@ -59,6 +59,22 @@ struct Route {
   std::string_view allow;  // the Allow header of a 405
 };
 
+// A row of the table of spec section 3, as it stands behind the provider's prefix; a trailing '/' means the subtree.
+struct KnownRoute {
+  std::string_view path;
+  bool bridged = false;
+};
+std::vector<KnownRoute> known_routes(ProviderType type);
+
+// The path as it stands under "/": without the prefix under which the platform serves the same routes.
+std::string_view without_platform_prefix(std::string_view path);
+
+// Where a provider's routes begin.
+struct RoutePrefix {
+  std::string text;  // "/anthropic", "/openai/v1"
+  const Provider* provider;
+};
+
 // Chooses by the path alone, then judges the method: bridged routes take POST only. Prefixes: "/",
 // "/api/v2/ai-gateway/",
 // "/api/v2/aibridge/". Under a provider's prefix without a route: `provider` set, `found` false.
@@ -67,13 +83,10 @@ class RouteTable {
   // Borrows the providers for as long as the table lives. Throws nothing; names are unique (config checks).
   explicit RouteTable(const std::vector<std::unique_ptr<Provider>>& providers);
   Route match(std::string_view path, wire::Method method) const;
+  std::span<const RoutePrefix> prefixes() const { return prefixes_; }
 
  private:
-  struct Prefix {
-    std::string text;  // "/anthropic", "/openai/v1"
-    const Provider* provider;
-  };
-  std::vector<Prefix> prefixes_;
+  std::vector<RoutePrefix> prefixes_;
 };
 
 }  // namespace weir::gateway

@@ -6,6 +6,7 @@
 
 #include "base/units.h"
 #include "base/utf8.h"
+#include "gateway/route_hint.h"
 #include "proxy/downstream.h"
 #include "proxy/worker.h"
 
@@ -148,6 +149,10 @@ size_t Exchange::on_head(const wire::RequestHead& head, std::string_view head_by
     return 0;
   }
   if (!within_address_limits()) return 0;
+  if (entry.refusal == gateway::Refusal::route_not_supported) {
+    refuse_missing_route(head, entry);
+    return 0;
+  }
   if (entry.refusal != gateway::Refusal::none) {
     log_entry_refusal(entry);
     refuse(entry.refusal, entry.detail);
@@ -248,6 +253,10 @@ size_t Exchange::judge(const wire::RequestHead& head, const gateway::Entry& entr
     if (admission.refusal == gateway::Refusal::unauthorized ||
         admission.refusal == gateway::Refusal::credential_as_token) {
       hint_size_ = static_cast<uint8_t>(mask(entry.token, hint_.data()));
+    }
+    if (admission.refusal == gateway::Refusal::route_not_supported) {
+      refuse_missing_route(head, entry);
+      return 0;
     }
     const bool wrong_method = admission.refusal == gateway::Refusal::method_not_allowed;
     refuse(admission.refusal, admission.detail, wrong_method ? entry.route.allow : std::string_view());
@@ -554,13 +563,17 @@ void Exchange::on_upstream_failed(UpstreamFault fault, std::string_view why) {
 
 // --- refusals and the client's end ---
 
+void Exchange::refuse_missing_route(const wire::RequestHead& head, const gateway::Entry& entry) {
+  const bool tls = downstream_->listener().tls;
+  refuse(gateway::Refusal::route_not_supported,
+         gateway::describe(*policy_->routes, gateway::missing_route(head, entry.target.path, tls)));
+}
+
 void Exchange::refuse(gateway::Refusal refusal, std::string_view detail, std::string_view allow) {
   ASSERT(state_ != State::relaying && state_ != State::finishing && state_ != State::over);
   if (state_ == State::authorizing) worker_->authorizer().forget(*this);
   if (std::exchange(awaiting_direct_, false)) downstream_->stop_receiving_body();
-  if (refusal == gateway::Refusal::route_not_supported || refusal == gateway::Refusal::method_not_allowed) {
-    detail = route_text_.view();
-  }
+  if (refusal == gateway::Refusal::method_not_allowed) detail = route_text_.view();
   const bool close = !keep_alive_ || worker_->draining() || gateway::row(refusal).ending == gateway::Ending::close ||
                      (expect_continue_ && !body_received_) || downstream_->must_close();
   if (!body_received_ && !close) downstream_->discard_rest(request_framing_, body_remaining_);

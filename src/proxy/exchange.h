@@ -160,6 +160,7 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
                            const gateway::Credential& credential);
   void acquire(bool fresh);
   gateway::RuleValues rule_values(const wire::RequestHead& head);
+  void refuse_missing_route(const wire::RequestHead& head, const gateway::Entry& entry);
   void refuse(gateway::Refusal refusal, std::string_view detail = {}, std::string_view allow = {});
 
   // exchange_answer.cc

@@ -82,6 +82,21 @@ def test_codex(gateway, mock, tmp_path, what, environment, settings, credential,
     assert all(row["session_id"] for row in rows)
 
 
+def test_codex_with_its_built_in_provider(start, mock, tmp_path):
+    """It asks for WebSocket first. 426 makes it go on over HTTP at once; after a 405 it tries six times, for seven seconds."""
+    gateway = start(configuration(mock.port), "--admin", "127.0.0.1:0")
+    gateway.token = gateway.add_key()
+    done = run_client("codex", tmp_path, "exec", "--skip-git-repo-check", "-c", f'openai_base_url="{gateway.url}/openai/v1"',
+                      "hi", CODEX_API_KEY=gateway.token)
+    assert done.returncode == 0, done
+    assert HELLO in done.stdout
+    assert "Reconnecting" not in done.stderr, done.stderr
+    assert done.stderr.count("failed to connect to Responses WebSocket") <= 1, done.stderr
+    assert 1 <= gateway.metric('weir_refusals_total{reason="websocket_not_supported",status="426"}') <= 2
+    assert gateway.log().count("reason=websocket_not_supported") == 1
+    check(gateway, mock, ("authorization", f"Bearer {OPENAI_KEY}"), "centralized", "Codex", "responses", "openai")
+
+
 # --- the official Python SDKs ---
 
 @pytest.fixture(params=["plain", "tls"])
@@ -158,6 +173,37 @@ def test_the_openai_sdk(endpoint, mock, api, auth, streaming):
         text = client.responses.create(model="gpt-5.1", input="hi").output_text
     assert text.startswith(HELLO)
     check(gateway, mock, credential, kind, "Unknown", "chat_completions" if api == "chat" else "responses", "openai")
+
+
+@pytest.mark.parametrize("wrong", ["", "/antropic", "/llm"])
+def test_the_base_url_that_the_404_names_works(start, mock, wrong):
+    gateway = start(configuration(mock.port))
+    gateway.token = gateway.add_key()
+
+    def call(url):
+        client = anthropic.Anthropic(base_url=url, auth_token=gateway.token, max_retries=0)
+        return client.messages.create(model="claude-opus-4-8", max_tokens=64, messages=[{"role": "user", "content": "hi"}])
+
+    with pytest.raises(anthropic.NotFoundError) as missing:
+        call(gateway.url + wrong)
+    right = missing.value.body["error"]["message"].rpartition("base URL: ")[2]
+    assert right == f"{gateway.url}/anthropic"
+    assert call(right).content[0].text.startswith(HELLO)
+
+
+@pytest.mark.parametrize("wrong", ["", "/v1", "/openai", "/opnai/v1"])
+def test_the_base_url_that_the_404_names_works_for_openai(start, mock, wrong):
+    gateway = start(configuration(mock.port))
+    gateway.token = gateway.add_key()
+
+    def call(url):
+        return openai.OpenAI(base_url=url, api_key=gateway.token, max_retries=0).responses.create(model="gpt-5.1", input="hi")
+
+    with pytest.raises(openai.NotFoundError) as missing:
+        call(gateway.url + wrong)
+    right = missing.value.body["message"].rpartition("base URL: ")[2]
+    assert right == f"{gateway.url}/openai/v1"
+    assert call(right).output_text.startswith(HELLO)
 
 
 def test_the_sdks_understand_our_refusals(start, mock):

@@ -67,6 +67,35 @@ def test_a_head_without_a_token_is_a_probe(gateway):
     assert "info" in gateway.log_line("unauthenticated HEAD request")
 
 
+WRONG_BASE_URLS = [
+    ("POST", "/v1/messages", "did you mean /anthropic/v1/messages? base URL: http://weir.test/anthropic"),
+    ("POST", "/anthropic/messages?beta=true", "did you mean /anthropic/v1/messages? base URL: http://weir.test/anthropic/v1"),
+    ("POST", "/antropic/v1/messages", "did you mean /anthropic/v1/messages? base URL: http://weir.test/anthropic"),
+    ("POST", "/openai/chat/completions", "did you mean /openai/v1/chat/completions? base URL: http://weir.test/openai/v1"),
+    ("GET", "/v1/models", "did you mean /openai/v1/models? base URL: http://weir.test/openai/v1"),
+]
+
+
+@pytest.mark.parametrize("method, path, hint", WRONG_BASE_URLS, ids=[r[1] for r in WRONG_BASE_URLS])
+@pytest.mark.parametrize("prefix", ["", "/api/v2/ai-gateway"])
+def test_a_404_names_the_base_url_that_would_be_right(gateway, mock, prefix, method, path, hint):
+    answer = ask(gateway.address, method, prefix + path, bearer(gateway.token), MESSAGE if method == "POST" else None)
+    assert answer.status == 404 and answer.get("x-should-retry") == "false"
+    hint = hint.replace("mean ", f"mean {prefix}").replace("weir.test", f"weir.test{prefix}")
+    assert answer.message() == f"route not supported: {method} {prefix}{path.partition('?')[0]}; {hint}"
+    assert mock.requests() == []
+
+
+def test_a_path_of_another_api_is_404_before_a_token_is_asked_for(gateway, mock):
+    path = "/v1beta/models/gemini-3-pro:generateContent"
+    for headers in ([], [("x-goog-api-key", "AIza-of-the-user")], bearer(gateway.token), bearer("weir_wrong")):
+        answer = ask(gateway.address, "POST", f"{path}?key=AIza-of-the-user", headers, b"{}")
+        assert answer.status == 404, answer
+        assert answer.message().startswith(f"route not supported: POST {path}; this is a path of the Gemini API")
+    assert "AIza-of-the-user" not in gateway.log()
+    assert mock.requests() == []
+
+
 @pytest.mark.parametrize("path", ["/anthropic/api/hello", "/anthropic/v1/messages", "/"])
 def test_a_probe_with_a_token_is_no_warning(start, mock, path):
     """Claude Code's warm-up bears what its custom headers say, and is answered like every request."""
