@@ -55,6 +55,9 @@ void print_lines_to_paste(const std::string& address, const std::string& token, 
   print_line(fmt::format(R"(
 weir demo: gateway on {0}, mock provider behind it, records in {2}/weir.db
 
+Open a second terminal and paste one of these there. They bear a gateway token that was made for this demo; no key of a
+provider is needed, and nothing is paid, because the mock answers.
+
 Claude Code:
   ANTHROPIC_BASE_URL=http://{0}/anthropic ANTHROPIC_AUTH_TOKEN={1} claude -p hi
 
@@ -69,7 +72,7 @@ curl, streaming, and with a key of your own (the governance header bears the tok
   curl http://{0}/anthropic/v1/messages -H 'X-Weir-Token: {1}' -H 'X-Api-Key: sk-ant-my-own-key-0123456789' \
     -H 'Content-Type: application/json' -d '{{"model":"claude-opus-4-8","max_tokens":50,"messages":[{{"role":"user","content":"hi"}}]}}'
 
-Each interception is printed here as it ends; `weir log --data-dir {2}` reads them again. Ctrl-C stops.)",
+Each call is told below in one line as it ends; `weir log --data-dir {2}` reads them again. Ctrl-C stops the demo.)",
                          address, token, data_dir));
 }
 
