@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <filesystem>
 
 #include "base/clock.h"
 #include "base/digest.h"
@@ -12,6 +13,7 @@
 #include "base/units.h"
 #include "cli/commands.h"
 #include "cli/gateway_token.h"
+#include "cli/log_query.h"
 #include "cli/print.h"
 #include "cli/settings.h"
 #include "cli/time_text.h"
@@ -25,7 +27,13 @@ namespace {
 Result<std::unique_ptr<record::Store>> open_store(const Arguments& arguments) {
   const Result<gateway::Config> config = read_settings(arguments);
   if (!config) return std::unexpected(config.error());
-  return record::Store::open(database_path(*config));
+  const std::string path = database_path(*config);
+  std::error_code error;
+  const bool is_new = !std::filesystem::exists(path, error);
+  auto store = record::Store::open(path);
+  // A wrong --data-dir would go unnoticed otherwise.
+  if (store && is_new) fmt::print(stderr, "made the database {}\n", path);
+  return store;
 }
 
 // The user's id in earlier keys, so that all keys of a name are one user's; else the one that every node gives the
@@ -137,7 +145,9 @@ int run_key_add(const Arguments& arguments) {
 }
 
 int run_key_list(const Arguments& arguments) {
-  auto store = open_store(arguments);
+  const Result<std::string> path = existing_database(arguments);
+  if (!path) return complain(path.error().message), kExitFailure;
+  auto store = record::Store::open_to_read(*path);
   if (!store) return complain(store.error().message), kExitFailure;
   const auto keys = (*store)->list_keys();
   if (!keys) return complain(keys.error().message), kExitFailure;
@@ -160,7 +170,10 @@ int run_key_list(const Arguments& arguments) {
 }
 
 int run_key_revoke(const Arguments& arguments) {
-  auto store = open_store(arguments);
+  if (arguments.id.empty()) return complain("ID must not be empty; `weir key list` shows ids"), kExitUsage;
+  const Result<std::string> path = existing_database(arguments);
+  if (!path) return complain(path.error().message), kExitFailure;
+  auto store = record::Store::open(*path);
   if (!store) return complain(store.error().message), kExitFailure;
   const auto revoked = (*store)->revoke_key(arguments.id, unix_us());
   if (!revoked) return complain(revoked.error().message), kExitFailure;

@@ -86,7 +86,7 @@ int run_log(const Arguments& arguments) {
   const Result<std::string> path = existing_database(arguments);
   if (!path) return complain(path.error().message), kExitFailure;
   if (!filter->session_id.empty() && !arguments.log.follow) return print_session(*filter, *path, arguments.json);
-  auto store = record::Store::open(*path);
+  auto store = record::Store::open_to_read(*path);
   if (!store) return complain(store.error().message), kExitFailure;
   if (arguments.log.follow) return follow(**store, *filter, *path, arguments.json);
   const auto rows = (*store)->log(*filter);
@@ -95,6 +95,7 @@ int run_log(const Arguments& arguments) {
 }
 
 int run_log_show(const Arguments& arguments) {
+  if (arguments.id.empty()) return complain("ID must not be empty; `weir log` shows ids"), kExitUsage;
   const Result<std::string> path = existing_database(arguments);
   if (!path) return complain(path.error().message), kExitFailure;
   const auto facts = record::read_facts(*path, arguments.id);

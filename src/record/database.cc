@@ -11,7 +11,6 @@
 #include <fmt/format.h>
 
 #include "base/utf8.h"
-#include "record/schema.h"
 
 namespace weir::record {
 
@@ -47,6 +46,15 @@ std::unexpected<DatabaseError> error_of(sqlite3* handle, int result, const std::
   const char* const text = handle != nullptr ? sqlite3_errmsg(handle) : sqlite3_errstr(result);
   return std::unexpected(DatabaseError{code, fmt::format("{}: {}{}", path, text, advice(code)), false,
                                        code == SQLITE_BUSY || code == SQLITE_LOCKED});
+}
+
+std::unexpected<DatabaseError> foreign(const std::string& path, int64_t version, int64_t newest) {
+  return std::unexpected(DatabaseError{
+      SQLITE_ERROR,
+      fmt::format("{}: its schema has version {}, this weir knows {}: it was made by a newer weir, or is another "
+                  "program's; run the newer one, or name another data_dir",
+                  path, version, newest),
+      true, false});
 }
 
 }  // namespace
@@ -123,6 +131,8 @@ DbResult<std::unique_ptr<Database>> Database::open(const Options& options) {
   // Nobody asks SQLite how much memory it uses, and counting it takes a lock at each allocation. Before its first use.
   [[maybe_unused]] static const int counted = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 
+  if (options.read_only) return open_to_read(options);
+
   // SQLite would create it with the umask's rights. Only a file that is not there is opened here: closing any
   // descriptor of a database drops the locks (POSIX advisory ones) of this process's other connections to it.
   const int created = ::open(options.path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -137,6 +147,20 @@ DbResult<std::unique_ptr<Database>> Database::open(const Options& options) {
   if (result != SQLITE_OK) return error_of(handle, result, options.path);
   if (auto configured = database->configure(options); !configured) return std::unexpected(configured.error());
   if (auto migrated = database->migrate(options.migrations); !migrated) return std::unexpected(migrated.error());
+  return database;
+}
+
+DbResult<std::unique_ptr<Database>> Database::open_to_read(const Options& options) {
+  sqlite3* handle = nullptr;
+  const int result = sqlite3_open_v2(options.path.c_str(), &handle, SQLITE_OPEN_READONLY, nullptr);
+  if (handle == nullptr) return error_of(nullptr, result, options.path);
+  std::unique_ptr<Database> database(new Database(options.path, handle));
+  if (result != SQLITE_OK) return error_of(handle, result, options.path);
+  sqlite3_busy_timeout(handle, options.busy_timeout_ms);
+  if (auto set = database->execute(fmt::format("PRAGMA cache_size=-{}", options.cache_kib).c_str()); !set) {
+    return std::unexpected(std::move(set.error()));
+  }
+  if (auto known = database->check_version(); !known) return std::unexpected(std::move(known.error()));
   return database;
 }
 
@@ -164,19 +188,52 @@ DbResult<> Database::migrate(std::span<const char* const> migrations) {
   if (auto begun = execute("BEGIN IMMEDIATE"); !begun) return begun;
   version = query_integer("PRAGMA user_version");  // another process may have been quicker
   if (!version) return std::unexpected(version.error());
-  if (*version > newest || *version < 0) {
-    return std::unexpected(DatabaseError{
-        SQLITE_ERROR,
-        fmt::format("{}: its schema has version {}, this weir knows {}: it was made by a newer weir, or is another "
-                    "program's; run the newer one, or name another data_dir",
-                    path_, *version, newest),
-        true, false});
-  }
+  if (*version > newest || *version < 0) return foreign(path_, *version, newest);
+  const bool is_new_database = *version == 0 && migrations.data() == std::data(kMigrations);
   for (; *version < newest; ++*version) {
     if (auto migrated = execute(migrations[static_cast<size_t>(*version)]); !migrated) return migrated;
   }
+  for (const Index& index : kIndexes) {
+    if (!is_new_database) break;
+    if (auto made = execute(index.sql); !made) return made;
+  }
   if (auto set = execute(fmt::format("PRAGMA user_version={}", newest).c_str()); !set) return set;
   return execute("COMMIT");
+}
+
+DbResult<> Database::check_version() {
+  const auto version = query_integer("PRAGMA user_version");
+  if (!version) return std::unexpected(version.error());
+  constexpr auto newest = static_cast<int64_t>(std::size(kMigrations));
+  if (*version > newest || *version < 0) return foreign(path_, *version, newest);
+  if (*version > 0) return {};
+  return std::unexpected(DatabaseError{
+      SQLITE_ERROR,
+      fmt::format("{}: holds nothing of weir; name the folder that `weir serve` uses with --data-dir, or its "
+                  "configuration with --config",
+                  path_),
+      true, false});
+}
+
+DbResult<std::vector<Index>> Database::missing_indexes() {
+  std::vector<Index> missing;
+  auto query = prepare("SELECT 1 FROM sqlite_schema WHERE type = 'index' AND name = ?");
+  if (!query) return std::unexpected(std::move(query.error()));
+  for (const Index& index : kIndexes) {
+    query->reset();
+    query->bind(1, index.name);
+    auto found = query->step();
+    if (!found) return std::unexpected(std::move(found.error()));
+    if (!*found) missing.push_back(index);
+  }
+  return missing;
+}
+
+void Database::interrupt_when(const std::function<bool()>* stop) {
+  const auto asked = [](void* context) { return (*static_cast<const std::function<bool()>*>(context))() ? 1 : 0; };
+  constexpr int kSteps = 100000;  // of SQLite's machine: a few milliseconds
+  sqlite3_progress_handler(handle_, stop != nullptr ? kSteps : 0, stop != nullptr ? +asked : nullptr,
+                           const_cast<std::function<bool()>*>(stop));
 }
 
 DbResult<> Database::execute(const char* sql) {

@@ -4,11 +4,14 @@
 #include <sqlite3.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "record/schema.h"
 #include "record/sink.h"
 
 namespace weir::record {
@@ -55,6 +58,7 @@ class Database {
     bool durable_commits = false;  // synchronous=FULL: a commit survives a power cut
     int cache_kib = 2048;
     int checkpoint_pages = 250;
+    bool read_only = false;   // for commands that only look: the file must exist and is left as it is
     bool one_thread = false;  // at a time uses it, whose caller sees to that: SQLite then locks nothing at each call
     std::span<const char* const> migrations{};  // default: weir.db's (schema.h)
   };
@@ -73,14 +77,20 @@ class Database {
   int64_t changes() const { return sqlite3_changes64(handle_); }
   int64_t last_rowid() const { return sqlite3_last_insert_rowid(handle_); }
   bool in_transaction() const { return sqlite3_get_autocommit(handle_) == 0; }
+  // What weir.db lacks of kIndexes.
+  DbResult<std::vector<Index>> missing_indexes();
+  // Ends a statement that runs when `stop` says so, which is asked every few milliseconds. Borrows it; null: no more.
+  void interrupt_when(const std::function<bool()>* stop);
   // True if another file (or none) is at the path now: somebody moved the database away under us.
   bool moved() const;
   const std::string& path() const { return path_; }
 
  private:
   Database(std::string path, sqlite3* handle) : path_(std::move(path)), handle_(handle) {}
+  static DbResult<std::unique_ptr<Database>> open_to_read(const Options& options);
   DbResult<> configure(const Options& options);
   DbResult<> migrate(std::span<const char* const> migrations);
+  DbResult<> check_version();
 
   std::string path_;
   sqlite3* handle_;

@@ -57,16 +57,17 @@ DbResult<> read_all(Database& database, Facts& facts) {
 }  // namespace
 
 Result<std::optional<Facts>> read_facts(const std::string& database_path, std::string_view id) {
-  auto database = Database::open({.path = database_path});
+  auto database = Database::open({.path = database_path, .read_only = true});
   if (!database) return failed(database.error());
   std::vector<InterceptionRow> found;
-  // instr, not LIKE: an id from outside may hold LIKE's own signs. Two are enough to know that it is not one.
-  auto done = for_each_row(**database, std::string(kSelectInterceptions) + " WHERE instr(i.id, ?) > 0 LIMIT 2", id,
-                           [&](const Statement& row) { found.push_back(read_interception(row)); });
+  // By the index of ids. '~' is behind all that stands in one. Two are enough to know that it is not one.
+  auto done = for_each_row(
+      **database, std::string(kSelectInterceptions) + " WHERE i.id >= ?1 AND i.id < ?1 || '~' ORDER BY i.id LIMIT 2",
+      id, [&](const Statement& row) { found.push_back(read_interception(row)); });
   if (!done) return failed(done.error());
   if (found.empty()) return std::nullopt;
   if (found.size() > 1 && found.front().id != id) {
-    return fail("several interceptions have {} in their id; give more of it", id);
+    return fail("the ids of several interceptions begin with {}; give more of it", id);
   }
   Facts facts;
   facts.interception = std::move(found.front());

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/ids.h"
+
 namespace weir::record {
 
 std::vector<Condition> conditions_of(const LogFilter& filter) {
@@ -9,12 +11,13 @@ std::vector<Condition> conditions_of(const LogFilter& filter) {
   const auto add = [&](const char* sql, std::string_view text) {
     if (!text.empty()) conditions.push_back({sql, text});
   };
-  add("(username = ? OR initiator_id = ?)", filter.user);
+  // One of the two, so that its index gives the rows newest first: both together would be sorted.
+  add(is_uuid(filter.user) ? "initiator_id = ?" : "username = ?", filter.user);
   add("provider = ?", filter.provider);
   add("model = ?", filter.model);
   add("outcome = ?", filter.outcome);
   add("credential_kind = ?", filter.credential_kind);
-  add("session_id = ?", filter.session_id);
+  add("session_id = ? AND session_id <> ''", filter.session_id);
   if (filter.since > 0) conditions.push_back({"started_at >= ?", {}, filter.since, true});
   if (filter.until > 0) conditions.push_back({"started_at < ?", {}, filter.until, true});
   return conditions;
@@ -34,10 +37,11 @@ int bind_conditions(Statement& statement, const std::vector<Condition>& conditio
   return parameter;
 }
 
-std::string joined(const std::vector<Condition>& conditions) {
+std::string joined(const std::vector<Condition>& conditions, Search search) {
   std::string sql;
   for (const Condition& condition : conditions) {
-    sql += " AND ";
+    // A sign before a column keeps its index out.
+    sql += search == Search::by_others ? " AND +" : " AND ";
     sql += condition.sql;
   }
   return sql;

@@ -22,8 +22,11 @@ struct Condition {
 
 // What a filter asks of columns of `interceptions`; not its limit and after_rowid.
 std::vector<Condition> conditions_of(const LogFilter& filter);
+// How the rows are found: by an index on what these conditions compare, or by what the query asks beside them (rowid >
+// ?). SQLite thinks of few rows wherever a text is compared, and would read all of a user's for the last one.
+enum class Search : uint8_t { by_these, by_others };
 // " AND … AND …", to stand behind a WHERE that has a condition already.
-std::string joined(const std::vector<Condition>& conditions);
+std::string joined(const std::vector<Condition>& conditions, Search search = Search::by_these);
 // Binds what they compare to, from `parameter` on; the next free parameter.
 int bind_conditions(Statement& statement, const std::vector<Condition>& conditions, int parameter);
 

@@ -80,6 +80,7 @@ struct Recorder::Impl {
   void make_feeder(size_t sink_index);
   Result<> recover(Feeder& feeder);
   void feed(Feeder& feeder);
+  void make_indexes(Feeder& feeder);
   void keep();
   void release_space();
   void tell_room();
@@ -294,8 +295,32 @@ bool Recorder::stop(uint64_t deadline_ns) {
 
 // ---- a feeder's thread
 
+// In the database of an older weir, once. Requests go on meanwhile: their records wait in the journals.
+void Recorder::Impl::make_indexes(Feeder& feeder) {
+  const auto missing = feeder.sqlite->missing_indexes();
+  if (!missing) return;  // the feeding tells what is wrong with the database
+  const auto tell = [&](LogLevel level, std::string_view message, const Index& index, const LogField& more) {
+    if (feeder.logger != nullptr) feeder.logger->log(level, message, {LogField("index", index.name), more});
+  };
+  for (const Index& index : *missing) {
+    tell(LogLevel::info, "making an index that searches need; records wait in the journal until it is done", index,
+         LogField("path", std::string_view(feeder.sqlite->path())));
+    const uint64_t began_ns = monotonic_ns();
+    const auto made = feeder.sqlite->make_index(index, [this] {
+      const std::lock_guard lock(mutex);
+      return stopping;
+    });
+    if (!made) {
+      return tell(LogLevel::warn, "the index was not made; searches are slow until the next start, which tries again",
+                  index, LogField("reason", std::string_view(made.error().message)));
+    }
+    tell(LogLevel::info, "the index is made", index, LogField("ms", (monotonic_ns() - began_ns) / kNsPerMs));
+  }
+}
+
 void Recorder::Impl::feed(Feeder& feeder) {
   Consumer& consumer = *feeder.consumer;
+  if (feeder.sqlite != nullptr) make_indexes(feeder);
   for (;;) {
     auto turned = consumer.turn();
     if (turned) {

@@ -7,6 +7,22 @@
 
 namespace weir::record {
 
+// What searches need beside the tables' own indexes: a user's rows and a session's, newest first. No part of the
+// schema's version, because a weir without them works as well: a new database has them at once, one that an older weir
+// made gets them while weir serves (SqliteSink::make_index).
+struct Index {
+  const char* name;
+  const char* sql;
+};
+inline constexpr Index kIndexes[] = {
+    {"interceptions_by_username",
+     "CREATE INDEX IF NOT EXISTS interceptions_by_username ON interceptions (username, started_at)"},
+    // Most clients name no session. A query must say so too: session_id <> ''.
+    {"interceptions_by_session",
+     "CREATE INDEX IF NOT EXISTS interceptions_by_session ON interceptions (session_id, started_at) "
+     "WHERE session_id <> ''"},
+};
+
 inline constexpr const char* kMigrations[] = {
     R"sql(
 CREATE TABLE interceptions (

@@ -36,7 +36,7 @@ DbResult<> read_tools(Database& database, std::vector<SessionRow>& rows) {
 }  // namespace
 
 Result<std::vector<SessionRow>> read_session(const std::string& database_path, const LogFilter& filter) {
-  auto database = Database::open({.path = database_path});
+  auto database = Database::open({.path = database_path, .read_only = true});
   if (!database) return failed(database.error());
   if (auto begun = (*database)->execute("BEGIN"); !begun) return failed(begun.error());
   std::vector<SessionRow> rows;

@@ -344,4 +344,16 @@ DbResult<std::optional<InterceptionRow>> SqliteSink::row(const Uuid& id) {
   return read_interception(*query);
 }
 
+DbResult<std::vector<Index>> SqliteSink::missing_indexes() {
+  if (auto connected = connect(); !connected) return std::unexpected(std::move(connected.error()));
+  return database_->missing_indexes();
+}
+
+DbResult<> SqliteSink::make_index(const Index& index, const std::function<bool()>& stop) {
+  database_->interrupt_when(&stop);
+  auto made = database_->execute(index.sql);
+  database_->interrupt_when(nullptr);
+  return made;
+}
+
 }  // namespace weir::record

@@ -54,6 +54,11 @@ class SqliteSink final : public Sink {
 
   const std::string& path() const { return options_.path; }
 
+  // What the connected database lacks of the indexes of schema.h. Making one reads the whole table; `stop` is asked
+  // meanwhile and ends it without a trace.
+  DbResult<std::vector<Index>> missing_indexes();
+  DbResult<> make_index(const Index& index, const std::function<bool()>& stop);
+
  private:
   enum StatementIndex : uint8_t { k_insert, k_end, k_prompt, k_usage, k_tool, k_thought, k_position, k_count };
   struct Started {

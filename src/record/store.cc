@@ -44,13 +44,14 @@ struct Store::Impl {
   std::string path;
   std::mutex mutex;
   std::unique_ptr<Database> database;
+  bool read_only = false;
   int64_t opened_count = 0;
 
   // Opens it, or opens it again if another file is at the path now.
   DbResult<> connect() {
     if (database != nullptr && !database->moved()) return {};
     database.reset();
-    auto opened = Database::open({.path = path, .busy_timeout_ms = kBusyTimeoutMs});
+    auto opened = Database::open({.path = path, .busy_timeout_ms = kBusyTimeoutMs, .read_only = read_only});
     if (!opened) return std::unexpected(std::move(opened.error()));
     database = std::move(*opened);
     ++opened_count;
@@ -119,6 +120,14 @@ Result<std::unique_ptr<Store>> Store::open(const std::string& path) {
   }
   auto impl = std::make_unique<Impl>();
   impl->path = path;
+  if (auto connected = impl->connect(); !connected) return failed(connected.error());
+  return std::unique_ptr<Store>(new Store(std::move(impl)));
+}
+
+Result<std::unique_ptr<Store>> Store::open_to_read(const std::string& path) {
+  auto impl = std::make_unique<Impl>();
+  impl->path = path;
+  impl->read_only = true;
   if (auto connected = impl->connect(); !connected) return failed(connected.error());
   return std::unique_ptr<Store>(new Store(std::move(impl)));
 }
@@ -196,7 +205,7 @@ Result<std::vector<InterceptionRow>> Store::log(const LogFilter& filter) {
   const auto conditions = conditions_of(filter);
   const bool forward = filter.after_rowid > 0;
   std::string tail = forward ? "WHERE i.rowid > ?" : "WHERE 1";
-  tail += joined(conditions);
+  tail += joined(conditions, forward ? Search::by_others : Search::by_these);
   tail += forward ? " ORDER BY i.rowid" : " ORDER BY started_at DESC, i.rowid DESC";
   tail += fmt::format(" LIMIT {}", filter.limit);
   auto rows = impl_->interceptions(tail, conditions, forward ? std::optional(filter.after_rowid) : std::nullopt);
@@ -227,7 +236,7 @@ Result<std::vector<InterceptionRow>> Store::follow(FollowCursor& cursor, const L
   if (auto begun = impl_->database->execute("BEGIN"); !begun) return failed(begun.error());
   const auto read = [&]() -> DbResult<std::vector<InterceptionRow>> {
     const auto conditions = conditions_of(filter);
-    const std::string tail = joined(conditions);
+    const std::string tail = joined(conditions, Search::by_others);
     std::vector<InterceptionRow> ended;
     FollowCursor next{cursor.last_rowid, {}};
     for (const int64_t rowid : cursor.running) {

@@ -68,6 +68,8 @@ class Store {
   // Creates the file (0600), its folder (0700) and tables as needed (`PRAGMA user_version` migrations). A newer version
   // is an error.
   static Result<std::unique_ptr<Store>> open(const std::string& path);
+  // Only to read: the file must exist and is left as it is.
+  static Result<std::unique_ptr<Store>> open_to_read(const std::string& path);
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;

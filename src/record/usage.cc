@@ -66,7 +66,7 @@ std::string_view text(UsageKey key) {
 
 Result<std::vector<UsageSum>> read_usage(const std::string& database_path, const LogFilter& filter,
                                          std::span<const UsageKey> keys) {
-  auto database = Database::open({.path = database_path});
+  auto database = Database::open({.path = database_path, .read_only = true});
   if (!database) return failed(database.error());
   const auto conditions = conditions_of(filter);
   auto query = (*database)->prepare(query_of(keys, joined(conditions)));

@@ -51,6 +51,7 @@ constexpr Prepared kStatements[] = {
 };
 
 constexpr uint64_t kSchemaLock = 0x7765697273636865;  // of weir's own choosing: "weirsche"
+constexpr uint64_t kIndexLock = 0x7765697273696478;   // "weirsidx"
 // What is waited for on the server: a table that somebody rewrites, not the network.
 constexpr const char* kSession =
     "SET lock_timeout='10s'; SET statement_timeout='60s'; SET tcp_keepalives_idle=10; SET tcp_keepalives_interval=5; "
@@ -116,9 +117,17 @@ std::unexpected<SinkError> refused(std::string message) {
 
 }  // namespace
 
+std::string indexes_text() {
+  std::string text;
+  for (const Index& index : kIndexes)
+    text += fmt::format("CREATE INDEX IF NOT EXISTS {} ON {};\n", index.name, index.on);
+  return text;
+}
+
 std::string schema_text() {
   std::string text;
   for (const char* migration : kMigrations) text += migration;
+  text += indexes_text();
   return text + fmt::format("UPDATE weir_schema SET version = {};\n", std::size(kMigrations));
 }
 
@@ -154,6 +163,7 @@ SinkResult<> PostgresSink::set_up(Connection& connection) {
   if (auto done = nothing(connection.execute(kSession)); !done) return done;
   if (auto locked = lock_node(connection); !locked) return locked;
   if (auto migrated = migrate(connection); !migrated) return migrated;
+  make_indexes(connection);
   for (const Prepared& statement : kStatements) {
     if (auto prepared = connection.prepare(statement.name, statement.sql); !prepared) return prepared;
   }
@@ -213,11 +223,37 @@ SinkResult<> PostgresSink::migrate(Connection& connection) {
     return refused(fmt::format("PostgreSQL: the tables have version {}, this weir-sink knows {}: run the newer one",
                                *version, newest));
   }
+  const bool is_new = *version == 0;
   for (; *version < newest; ++*version) {
     if (auto done = nothing(connection.execute(kMigrations[*version])); !done) return done;
   }
+  if (is_new) {
+    if (auto done = nothing(connection.execute(indexes_text().c_str())); !done) return done;
+  }
   const std::string set = fmt::format("UPDATE weir_schema SET version = {}; COMMIT", newest);
   return nothing(connection.execute(set.c_str()));
+}
+
+// In the database of an older weir-sink, beside the other nodes' writing; this node's records wait in its journals. May
+// fail (the tables belong to somebody else): then searches stay slow, and the next session tries again.
+void PostgresSink::make_indexes(Connection& connection) {
+  for (const Index& index : kIndexes) {
+    // 1: usable; 0: left by an attempt that was cut off; -1: not there.
+    const std::string ask = fmt::format(
+        "SELECT coalesce((SELECT indisvalid::int FROM pg_index WHERE indexrelid = to_regclass('{}')), -1)", index.name);
+    const auto state = connection.execute(ask.c_str());
+    if (!state || state->number(0, 0) == 1) continue;
+    const std::string lock = fmt::format("SELECT pg_try_advisory_lock({})::int", kIndexLock);
+    const auto locked = connection.execute(lock.c_str());
+    if (!locked || locked->number(0, 0) != 1) return;  // another node makes it
+    const std::string drop = fmt::format("DROP INDEX CONCURRENTLY IF EXISTS {}", index.name);
+    const std::string make = fmt::format("CREATE INDEX CONCURRENTLY IF NOT EXISTS {} ON {}", index.name, index.on);
+    const std::string unlock = fmt::format("SELECT pg_advisory_unlock({})", kIndexLock);
+    for (const char* const sql : {"SET statement_timeout=0", state->number(0, 0) == 0 ? drop.c_str() : "", make.c_str(),
+                                  "SET statement_timeout='60s'", unlock.c_str()}) {
+      if (*sql != '\0') static_cast<void>(connection.execute(sql));
+    }
+  }
 }
 
 SinkResult<std::optional<uint64_t>> PostgresSink::position(uint64_t journal_id) {

@@ -60,6 +60,7 @@ class PostgresSink final : public record::Sink {
   SinkResult<> set_up(Connection& connection);
   SinkResult<> lock_node(Connection& connection);
   SinkResult<> migrate(Connection& connection);
+  static void make_indexes(Connection& connection);
   SinkResult<> send(StatementIndex index, const Parameters& parameters);
   SinkResult<> send_carefully(StatementIndex index, const Parameters& parameters);
   SinkResult<> send_start(const Started& started);

@@ -8,6 +8,16 @@
 
 namespace weir::sink {
 
+// As in src/record/schema.h: what searches need beside the tables' own indexes, outside the schema's version.
+struct Index {
+  const char* name;
+  const char* on;
+};
+inline constexpr Index kIndexes[] = {
+    {"interceptions_by_username", "interceptions (username, started_at)"},
+    {"interceptions_by_session", "interceptions (session_id, started_at) WHERE session_id <> ''"},
+};
+
 inline constexpr const char* kMigrations[] = {
     R"sql(
 CREATE TABLE weir_schema (version bigint NOT NULL);
