@@ -7,7 +7,9 @@
 #include "cli/print.h"
 #include "cli/settings.h"
 #include "cli/signals.h"
+#include "server/privileges.h"
 #include "server/server.h"
+#include "server/start_check.h"
 
 namespace weir::cli {
 
@@ -17,6 +19,9 @@ int run_serve(const Arguments& arguments) {
     complain(config.error().message);
     return kExitUsage;
   }
+  // Keys of certificates are read here already.
+  server::allow_core_dumps(config->core_dumps);
+  if (auto good = server::check_start(*config); !good) return complain(good.error().message), kExitUsage;
   block_stop_signals();
   // Before the server: it logs from the first step on, and its last lines must still be written after it is gone.
   // The server starts its thread, when the process has given up what it does not need.

@@ -284,12 +284,12 @@ constexpr Option<ProviderConfig> kProviderOptions[] = {
      .expect = expect_provider_name},
     {.key = "type", .help = "anthropic, openai or copilot", .slot = WEIR_SLOT(ProviderConfig, type)},
     {.key = "base_url", .help = "where requests go", .slot = WEIR_SLOT(ProviderConfig, base_url)},
+    {.key = "key.file", .help = "the file that holds the operator's key", .slot = WEIR_SLOT(ProviderConfig, key.file)},
     {.key = "key.env",
      .help = "the environment variable that holds the operator's key",
      .slot = WEIR_SLOT(ProviderConfig, key.env),
      .expect = expect_variable_name,
      .secret = true},  // a key that was pasted here by mistake must not be repeated
-    {.key = "key.file", .help = "the file that holds the operator's key", .slot = WEIR_SLOT(ProviderConfig, key.file)},
     {.key = "key.credential",
      .help = "the systemd credential that holds the operator's key",
      .slot = WEIR_SLOT(ProviderConfig, key.credential),

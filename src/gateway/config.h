@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -16,10 +17,12 @@
 
 namespace weir::gateway {
 
-// Where in a configuration file something stands, for messages: "weir.toml:35".
+// Where in a configuration file something stands, for messages: "weir.toml:35". Of a table also where each of its keys
+// was written last, by a file or by a flag: "base_url" → "weir.toml:38", "--set provider.eu.base_url".
 struct Place {
   std::string file;
   uint32_t line = 0;
+  std::map<std::string, std::string, std::less<>> keys{};
 };
 
 struct ListenerConfig {
@@ -154,6 +157,7 @@ enum class SandboxMode : uint8_t { off, on, required };
 
 struct Config {
   std::string file;  // empty: none
+  Place place;       // of what is in no array of tables: "limits.max_body"
   std::string data_dir = "./weir-data";
   uint32_t workers = 0;        // 0: one for each usable core
   std::vector<uint32_t> cpus;  // cores to pin workers to, in order; empty: not pinned

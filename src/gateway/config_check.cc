@@ -7,9 +7,11 @@
 #include <set>
 #include <utility>
 
+#include "base/units.h"
 #include "gateway/messages.h"
 #include "gateway/option.h"
 #include "wire/head.h"
+#include "wire/target.h"
 
 namespace weir::gateway {
 
@@ -69,23 +71,53 @@ class Contradictions {
     mistakes_.push_back(fmt::format(format, std::forward<Args>(args)...));
   }
   std::string_view file() const { return config_.file.empty() ? "configuration" : std::string_view(config_.file); }
+  // Made by a flag, and so perhaps by a typing error in the name of another.
+  static bool comes_from_flags(const Place& place) { return place.line == 0 && !place.keys.empty(); }
+  static bool has_default_name(const ProviderConfig& provider) {
+    return std::ranges::any_of(default_config().providers,
+                               [&](const ProviderConfig& known) { return known.name == provider.name; });
+  }
+  // "; did you mean \"openai\"? A", of the names of others, or "; a".
+  template <class T>
+  static std::string near(const std::string& name, const std::vector<T>& all) {
+    std::vector<std::string> names;
+    for (const T& item : all) {
+      if (item.name != name) names.push_back(name_of(item));
+    }
+    const std::string meant = suggestion(name, std::vector<std::string_view>(names.begin(), names.end()));
+    return meant.empty() ? "; a" : meant + " A";
+  }
+  template <class T>
+  static std::string name_of(const T& item) {
+    return item.name;
+  }
+  static std::string name_of(const SinkConfig& sink) { return sink_name(sink); }
+  // Where a key outside the arrays of tables was written.
+  std::string at(std::string_view key) const {
+    const auto found = config_.place.keys.find(key);
+    return found == config_.place.keys.end() ? std::string(file()) : found->second;
+  }
 
   void check_workers() {
     if (!std::has_single_bit(config_.ring_entries)) {
-      mistake("{}: ring_entries must be a power of two (was {})", file(), config_.ring_entries);
+      mistake("{}: ring_entries must be a power of two (was {})", at("ring_entries"), config_.ring_entries);
     }
     if (!std::has_single_bit(config_.buffers)) {
-      mistake("{}: buffers must be a power of two (was {})", file(), config_.buffers);
+      mistake("{}: buffers must be a power of two (was {})", at("buffers"), config_.buffers);
+    }
+    if (!std::has_single_bit(config_.journal.size)) {
+      mistake("{}: journal.size must be a power of two, such as {} (was {})", at("journal.size"),
+              format_size(std::bit_floor(config_.journal.size)), format_size(config_.journal.size));
     }
     if (config_.batch_wait_ns > 0 && config_.busy_poll_ns > 0) {
       mistake("{}: batch_wait lets events wait to save CPU, busy_poll spends CPU so that none waits; set one of them",
-              file());
+              at("busy_poll"));
     }
     if (std::set(config_.cpus.begin(), config_.cpus.end()).size() != config_.cpus.size()) {
-      mistake("{}: cpus names a core twice", file());
+      mistake("{}: cpus names a core twice", at("cpus"));
     }
     if (!config_.cpus.empty() && config_.workers > config_.cpus.size()) {
-      mistake("{}: workers is {} but cpus names only {}; give each worker a core, or leave cpus out", file(),
+      mistake("{}: workers is {} but cpus names only {}; give each worker a core, or leave cpus out", at("cpus"),
               config_.workers, config_.cpus.size());
     }
   }
@@ -99,14 +131,17 @@ class Contradictions {
       const bool token = !name.empty() && std::ranges::all_of(name, [&](char c) {
         return is_word(c) || kMarks.find(c) != std::string_view::npos;
       });
-      if (!token) mistake("{}: governance_headers has \"{}\", which is not a header name", file(), name);
+      if (!token)
+        mistake("{}: governance_headers has \"{}\", which is not a header name", at("governance_headers"), name);
       for (const std::string_view taken : kTaken) {
         if (!wire::looks_like(taken, name)) continue;
-        mistake("{}: governance_headers may not name {}: it means something else in every request", file(), taken);
+        mistake("{}: governance_headers may not name {}: it means something else in every request",
+                at("governance_headers"), taken);
       }
       for (size_t j = 0; j < i; ++j) {
         if (!wire::looks_like(config_.governance_headers[j], name)) continue;
-        mistake("{}: governance_headers names {} twice ('_' counts as '-', and letters have no case)", file(), name);
+        mistake("{}: governance_headers names {} twice ('_' counts as '-', and letters have no case)",
+                at("governance_headers"), name);
         break;
       }
     }
@@ -132,6 +167,11 @@ class Contradictions {
 
   void check_listener(const ListenerConfig& listener, const std::string& at) {
     const std::string_view wanted = expect_address(listener.address);
+    if (listener.address.empty() && comes_from_flags(listener.place)) {
+      mistake("{}: there is no listener \"{}\"{} new one needs its address: --listen {}=127.0.0.1:4002",
+              where(listener.place), listener.name, near(listener.name, config_.listeners), listener.name);
+      return;
+    }
     if (!wanted.empty()) {
       mistake("{}: address must be {} (was \"{}\")", at, wanted, listener.address);
       return;
@@ -151,15 +191,19 @@ class Contradictions {
   void check_authorizer() {
     const AuthorizerConfig& authorizer = config_.authorizer;
     const std::string at = where(authorizer.place);
+    const std::string at_url =
+        where(config_.place.keys.contains("authorizer.url") ? config_.place : authorizer.place, "authorizer.url");
     if (authorizer.kind == AuthorizerKind::http && authorizer.url.empty()) {
       mistake("{}: authorizer.kind = \"http\" needs authorizer.url", at);
     }
     if (authorizer.kind != AuthorizerKind::http && !authorizer.url.empty()) {
-      mistake("{}: authorizer.url is only used with authorizer.kind = \"http\"; set the kind, or remove the url", at);
+      mistake("{}: authorizer.url is only used with authorizer.kind = \"http\"; set the kind, or remove the url",
+              at_url);
     }
     if (authorizer.kind == AuthorizerKind::http && !authorizer.url.empty()) {
-      const bool known_scheme = authorizer.url.starts_with("http://") || authorizer.url.starts_with("https://");
-      if (!known_scheme) mistake("{}: authorizer.url must begin with http:// or https://", at);
+      if (const auto url = wire::parse_base_url(authorizer.url); !url) {
+        mistake("{}: authorizer.url {} {}", at_url, shown_url(authorizer.url), url.error().message);
+      }
     }
     if (authorizer.kind != AuthorizerKind::none && !authorizer.hosts.empty()) {
       mistake("{}: authorizer.hosts is only used with authorizer.kind = \"none\"; set the kind, or remove the hosts",
@@ -186,6 +230,10 @@ class Contradictions {
       if (!wanted.empty()) mistake("{}: name must be {}", at, wanted);
       const bool taken = !provider.name.empty() && !names.insert(provider.name).second;
       if (taken) mistake("{}: the name is taken by another provider", at);
+      if (comes_from_flags(provider.place) && !has_default_name(provider) && !provider.place.keys.contains("type")) {
+        mistake("{}: there is no provider \"{}\"{} new one needs its type: --set provider.{}.type=openai",
+                where(provider.place), provider.name, near(provider.name, config_.providers), provider.name);
+      }
       const KeySource& key = provider.key;
       if (!key.env.empty() + !key.file.empty() + !key.credential.empty() > 1) {
         mistake("{}: key has more than one of env, file and credential; keep one", at);
@@ -195,12 +243,17 @@ class Contradictions {
 
   void check_admin() {
     const std::string& address = config_.admin.address;
+    for (const ListenerConfig& listener : config_.listeners) {
+      if (address.empty() || listener.address != address || address.ends_with(":0")) continue;
+      mistake("{}: admin.address \"{}\" is that of listener \"{}\"; choose another port", at("admin.address"), address,
+              listener.name);
+    }
     if (address.empty() || config_.admin.allow_remote || !expect_address(address).empty()) return;
     if (is_loopback_address(address)) return;
     mistake(
         "{}: admin.address \"{}\" can be reached from other machines and asks nobody for a token; bind it to 127.0.0.1 "
         "or a Unix socket, or set admin.allow_remote = true",
-        file(), address);
+        at("admin.address"), address);
   }
 
   void check_rule_names() {
@@ -221,6 +274,11 @@ class Contradictions {
       const std::string at = fmt::format("{}: sink \"{}\"", where(sink.place), sink_name(sink));
       const std::string_view wanted = sink.name.empty() ? "" : expect_sink_name(sink.name);
       if (!wanted.empty()) mistake("{}: name must be {}", at, wanted);
+      if (comes_from_flags(sink.place) && !sink.place.keys.contains("kind") && !sink_kind(sink_name(sink))) {
+        mistake("{}: there is no sink \"{}\"{} new one needs its kind: --set sink.{}.kind=jsonl", where(sink.place),
+                sink.name, near(sink.name, config_.sinks), sink.name);
+        continue;
+      }
       const bool taken = !names.insert(sink_name(sink)).second;
       if (taken) mistake("{}: the name is taken by another sink; give each a name of its own", at);
       if (sink.kind == SinkKind::sqlite && std::exchange(sqlite, true)) {

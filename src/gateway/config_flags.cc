@@ -47,6 +47,7 @@ Result<> store_flag(const Option<T>& option, T& into, std::string_view value, st
   if (auto stored = store(option, into, written_flag(option.slot(into), value)); !stored) {
     return fail("{} {}", place, stored.error().message);
   }
+  into.place.keys.insert_or_assign(std::string(option.key), std::string(place));
   return {};
 }
 
@@ -149,7 +150,12 @@ Result<> set_option(Config& config, std::string_view key, std::string_view value
   }
   const Option<Config>* option = find_option(config_options(), key);
   if (option == nullptr) {
-    return fail("{} is not known{}", place, suggestion(key, option_keys(config_options())));
+    // "providers.openai.base_url": the name of an array of tables is what is wrong.
+    constexpr std::string_view kArrays[] = {"listener", "provider", "rule", "sink"};
+    const size_t dots = static_cast<size_t>(std::ranges::count(key, '.'));
+    return fail("{} is not known{}", place,
+                dots > 1 ? suggestion(key.substr(0, key.find('.')), kArrays)
+                         : suggestion(key, option_keys(config_options())));
   }
   if (key.starts_with("authorizer.")) config.authorizer.place = flag_place(place);
   return store_flag(*option, config, value, place);

@@ -13,6 +13,7 @@
 #include "gateway/config.h"
 #include "gateway/messages.h"
 #include "gateway/option.h"
+#include "gateway/rule.h"
 
 namespace weir::gateway {
 
@@ -101,6 +102,7 @@ class Reader {
 
   void read(const toml::table& root, Config& config) {
     config.file = file_;
+    config.place = {.file = file_, .line = 0};
     config.authorizer.place = {.file = file_, .line = 0};
     if (const toml::node* authorizer = root.get("authorizer")) config.authorizer.place = place(line_of(*authorizer));
     read_array(root, "listener", config.listeners, [this](const toml::table& table) { return listener(table); });
@@ -143,6 +145,7 @@ class Reader {
       const std::string path = prefix + std::string(key->str());
       if (title.empty() && std::ranges::find(kArrays, path) != std::end(kArrays)) continue;  // read_array()'s
       if (const Option<T>* option = find_option(options, path)) {
+        into.place.keys.insert_or_assign(path, where(place(line_of(*key))));
         if (auto stored = store(*option, into, read_node(*node)); !stored) {
           mistake(line_of(*node), "{}{} {}", title, path, stored.error().message);
         }
@@ -168,7 +171,7 @@ class Reader {
       if (option.key.starts_with(path + ".")) parts.push_back(option.key.substr(path.size() + 1));
     }
     // The value is not repeated: it may be a key that was written here by mistake.
-    mistake(line, "{}{} must be a table with {}", title, path, one_of(parts));
+    mistake(line, "{}{} must be a table with {}: {} = {{ {} = … }}", title, path, one_of(parts), path, parts.front());
   }
 
   void unknown_key(uint32_t line, const std::string& title, const std::string& path,
@@ -259,6 +262,7 @@ std::string secret_in(const Config& config) {
     for (const Pairs* pairs : {&rule.set, &rule.add}) {
       for (const auto& [name, value] : *pairs) {
         if (!is_secret_header(name) || value.starts_with('{')) continue;
+        if (!rule.response() && is_never_injected(name)) continue;  // the rule will be refused for that
         return fmt::format("{}: rule \"{}\" has a literal value for {}", where(rule.place), rule.name, name);
       }
     }

@@ -238,6 +238,14 @@ size_t copy_text(std::string_view text, std::span<char> room) {
 
 }  // namespace
 
+StandingRefusal standing_refusal(const Policy& policy, const Provider& provider, AuthMode mode) {
+  if (mode == AuthMode::byok) return {policy.config.allow_byok ? Refusal::none : Refusal::byok_disabled, {}};
+  const Refusal refusal = choose_centralized(provider).refusal;
+  if (refusal == Refusal::no_operator_key) return {refusal, advise_own_login(policy, provider)};
+  if (refusal == Refusal::none) return {};
+  return {refusal, fmt::format("provider {} takes users' own tokens only", provider.name)};
+}
+
 std::string_view bearer_token(std::string_view authorization) {
   return token_after("bearer", authorization);
 }

@@ -100,4 +100,11 @@ struct Caller {
 };
 Caller identify_caller(const wire::RequestHead& head);
 
+// What admit() answers to every request to this provider in this mode, whatever the client sends; `none`: it depends.
+struct StandingRefusal {
+  Refusal refusal = Refusal::none;
+  std::string detail{};
+};
+StandingRefusal standing_refusal(const Policy& policy, const Provider& provider, AuthMode mode);
+
 }  // namespace weir::gateway

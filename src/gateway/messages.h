@@ -2,6 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <charconv>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,9 +19,29 @@ inline std::string where(const Place& place) {
   return place.line == 0 ? place.file : fmt::format("{}:{}", place.file, place.line);
 }
 
-// Every mistake on a line of its own; success if there is none.
-inline Result<> all_mistakes(std::span<const std::string> mistakes) {
+// Where a key of the table was written; where the table stands if it was not.
+inline std::string where(const Place& place, std::string_view key) {
+  const auto found = place.keys.find(key);
+  return found == place.keys.end() ? where(place) : found->second;
+}
+
+// The line of a mistake that begins with where(): "weir.toml:35: …". 0: it has none.
+inline uint32_t line_of_mistake(std::string_view mistake) {
+  for (size_t colon = mistake.find(':'); colon != std::string_view::npos; colon = mistake.find(':', colon + 1)) {
+    uint32_t line = 0;
+    const char* const digits = mistake.data() + colon + 1;
+    const auto [end, error] = std::from_chars(digits, mistake.data() + mistake.size(), line);
+    if (error == std::errc() && mistake.substr(static_cast<size_t>(end - mistake.data())).starts_with(": "))
+      return line;
+    if (mistake.substr(colon).starts_with(": ")) break;  // the place ends here
+  }
+  return 0;
+}
+
+// Every mistake on a line of its own, in the order of the file; success if there is none.
+inline Result<> all_mistakes(std::vector<std::string> mistakes) {
   if (mistakes.empty()) return {};
+  std::ranges::stable_sort(mistakes, {}, line_of_mistake);
   std::string text;
   for (const std::string& mistake : mistakes) {
     if (!text.empty()) text += '\n';
@@ -64,6 +86,11 @@ inline std::string_view nearest_of(std::string_view word, std::span<const std::s
 inline std::string suggestion(std::string_view word, std::span<const std::string_view> candidates) {
   const std::string_view nearest = nearest_of(word, candidates);
   return nearest.empty() ? std::string() : fmt::format("; did you mean \"{}\"?", nearest);
+}
+
+// A URL for a message: quoted, unless it holds user information, which is mostly a password.
+inline std::string shown_url(std::string_view url) {
+  return url.find('@') == std::string_view::npos ? fmt::format("\"{}\"", url) : "(not shown)";
 }
 
 // "a, b or c"

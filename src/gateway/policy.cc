@@ -73,8 +73,21 @@ RecordSettings merge(const RecordSettings& global, const RecordOverride& own) {
           .thoughts = own.thoughts.value_or(global.thoughts)};
 }
 
-std::string provider_place(const ProviderConfig& config) {
-  return fmt::format("{}: provider \"{}\"", where(config.place), config.name);
+std::string provider_place(const ProviderConfig& config, std::string_view key) {
+  return fmt::format("{}: provider \"{}\"", where(config.place, key), config.name);
+}
+
+// Where the operator's key was written.
+std::string key_place(const ProviderConfig& config) {
+  const KeySource& key = config.key;
+  return provider_place(config, !key.file.empty() ? "key.file" : key.env.empty() ? "key.credential" : "key.env");
+}
+
+// A variable that somebody named must be set, also for one of the default providers.
+KeySource key_source(const ProviderConfig& config) {
+  KeySource source = config.key;
+  if (config.place.keys.contains("key.env")) source.optional = false;
+  return source;
 }
 
 std::unique_ptr<Provider> build_provider(const Config& config, const ProviderConfig& from,
@@ -90,21 +103,22 @@ std::unique_ptr<Provider> build_provider(const Config& config, const ProviderCon
   if (auto url = wire::parse_base_url(base_url)) {
     provider->base_url = std::move(*url);
   } else {
-    // A URL with user information holds a password.
-    const std::string_view shown = base_url.find('@') == std::string_view::npos ? base_url : "(not shown)";
-    mistakes.push_back(fmt::format("{}: base_url \"{}\": {}", provider_place(from), shown, url.error().message));
+    const std::string_view advice =
+        base_url.find('@') == std::string_view::npos ? "" : ": give the provider's key in `key`";
+    mistakes.push_back(fmt::format("{}: base_url {} {}{}", provider_place(from, "base_url"), shown_url(base_url),
+                                   url.error().message, advice));
   }
   provider->chatgpt_backend = from.type == ProviderType::openai && is_chatgpt_backend(provider->base_url);
   const bool has_key = !from.key.empty();
   if (has_key && provider->chatgpt_backend) {
     mistakes.push_back(
-        fmt::format("{}: a ChatGPT backend takes users' subscriptions only; remove `key`", provider_place(from)));
+        fmt::format("{}: a ChatGPT backend takes users' subscriptions only; remove `key`", key_place(from)));
   } else if (has_key && from.type == ProviderType::copilot) {
-    mistakes.push_back(fmt::format("{}: Copilot takes users' own tokens only; remove `key`", provider_place(from)));
-  } else if (auto key = read_key(from.key)) {
+    mistakes.push_back(fmt::format("{}: Copilot takes users' own tokens only; remove `key`", key_place(from)));
+  } else if (auto key = read_key(key_source(from))) {
     provider->key = std::move(*key);
   } else {
-    mistakes.push_back(fmt::format("{}: {}", provider_place(from), key.error().message));
+    mistakes.push_back(fmt::format("{}: {}", key_place(from), key.error().message));
   }
   return provider;
 }

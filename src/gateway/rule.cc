@@ -82,7 +82,7 @@ class Parser {
     for (size_t i = 0; i < names.size(); ++i) {
       if (wire::equals_ignoring_case(names[i], client)) return 1u << i;
     }
-    mistake("when.client \"{}\" is no client that weir tells apart{} Known are {}.", client, suggestion(client, names),
+    mistake("when.client \"{}\" is no client that weir tells apart{}; known are {}", client, suggestion(client, names),
             one_of(names));
     return 0;
   }

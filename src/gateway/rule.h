@@ -76,6 +76,9 @@ Rule parse_rule(const RuleConfig& config, bool built_in, std::vector<std::string
 // credential).
 void check_rule(const Policy& policy, const Rule& rule, std::vector<std::string>& mistakes);
 
+// Whether no rule may write this header of a request.
+bool is_never_injected(std::string_view name);
+
 bool applies(const Policy& policy, const RuleWhen& when, const ProgramKey& key);
 // Whether requests with this key exist: centralized never has a user's credential, Copilot never the operator's.
 bool reachable(const Policy& policy, const ProgramKey& key);

@@ -178,6 +178,12 @@ class Check {
 
 }  // namespace
 
+bool is_never_injected(std::string_view name) {
+  const auto guarded = [&](const Guarded& one) { return pattern_matches(one.pattern, name); };
+  return pattern_matches("Authorization", name) || pattern_matches("X-Api-Key", name) ||
+         std::ranges::any_of(kFraming, guarded) || std::ranges::any_of(kMachinery, guarded);
+}
+
 void check_rule(const Policy& policy, const Rule& rule, std::vector<std::string>& mistakes) {
   Check(policy, rule, mistakes).run();
 }

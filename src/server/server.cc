@@ -210,6 +210,15 @@ Result<> Server::Impl::open_store() {
     return fail("cannot make the data folder {}: {}; choose another with --data-dir", config().data_dir,
                 error.message());
   }
+  for (const gateway::SinkConfig& into : config().sinks) {
+    // As the sandbox does, where there is none. What fails here, the sink tells.
+    const std::filesystem::path folder = std::filesystem::path(into.path).parent_path();
+    if (into.kind != gateway::SinkKind::jsonl || folder.empty() ||
+        !std::filesystem::create_directories(folder, error)) {
+      continue;
+    }
+    std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
+  }
   const std::string path = gateway::database_path(config());
   auto opened = record::Store::open(path);
   if (!opened) return std::unexpected(opened.error());

@@ -25,13 +25,6 @@ constexpr uint64_t kPauseNsMin = 500 * kNsPerMs;
 constexpr uint64_t kPauseNsMax = 30 * kNsPerSecond;
 constexpr uint64_t kSteadyNs = 60 * kNsPerSecond;  // after so long an end is a new one, not the same again
 
-// weir-sink stands beside weir.
-std::string program_path() {
-  std::error_code error;
-  const std::filesystem::path own = std::filesystem::read_symlink("/proc/self/exe", error);
-  return (own.parent_path() / "weir-sink").string();
-}
-
 bool is_passed_on(std::string_view variable) {
   constexpr std::string_view kPrefixes[] = {
       "PG", "WEIR_SINK_", "PATH=", "HOME=", "TZ=", "LANG=", "LC_", "KRB5", "SSL_"};
@@ -48,7 +41,7 @@ std::string_view text(LogLevel level) {
 SinkProcess::SinkProcess(const gateway::Config& config, const gateway::SinkConfig& sink, const std::string& node,
                          Logger& log)
     : name_(sink_name(sink)), log_(log) {
-  arguments_ = {program_path(), "--data-dir", config.data_dir, "--sink", name_, "--node", node};
+  arguments_ = {program(), "--data-dir", config.data_dir, "--sink", name_, "--node", node};
   const auto add = [&](const char* flag, std::string_view value) {
     arguments_.emplace_back(flag);
     arguments_.emplace_back(value);
@@ -58,6 +51,12 @@ SinkProcess::SinkProcess(const gateway::Config& config, const gateway::SinkConfi
   add("--log-format", config.log_format == LogFormat::json ? "json" : "text");
   add("--log-level", text(config.log_level));
   add("--parent", std::to_string(getpid()));
+}
+
+std::string SinkProcess::program() {
+  std::error_code error;
+  const std::filesystem::path own = std::filesystem::read_symlink("/proc/self/exe", error);
+  return (own.parent_path() / "weir-sink").string();
 }
 
 void SinkProcess::tend(uint64_t now_ns) {

@@ -28,6 +28,8 @@ class SinkProcess {
 
   // Starts it, or starts it again if it has ended and its pause is over. Cheap; called a few times a second.
   void tend(uint64_t now_ns);
+  // Where weir-sink is looked for: beside weir.
+  static std::string program();
   // Tells it to end and waits for that; kills it after `timeout_ns`.
   void stop(uint64_t timeout_ns);
 

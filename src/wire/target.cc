@@ -103,21 +103,21 @@ bool take_authority(std::string_view& target, std::string_view& authority) {
 }
 
 // "host", "host:port", "[v6]:port" into `out`, whose `tls` is set.
-Result<> parse_authority(std::string_view url, std::string_view authority, BaseUrl& out) {
+Result<> parse_authority(std::string_view authority, BaseUrl& out) {
   std::string_view host = authority;
   std::string_view port;
   bool has_port = false;
   if (authority.starts_with('[')) {
     const size_t close = authority.find(']');
-    if (close == std::string_view::npos) return fail("base URL \"{}\": the address has no closing bracket", url);
+    if (close == std::string_view::npos) return fail("has an address without its closing bracket");
     host = authority.substr(1, close - 1);
     const std::string_view rest = authority.substr(close + 1);
     has_port = rest.starts_with(':');
-    if (!rest.empty() && !has_port) return fail("base URL \"{}\": only a port may follow the address", url);
+    if (!rest.empty() && !has_port) return fail("has something other than a port behind its address");
     port = has_port ? rest.substr(1) : rest;
     in6_addr address{};
     if (inet_pton(AF_INET6, std::string(host).c_str(), &address) != 1) {
-      return fail("base URL \"{}\": \"{}\" is not an IPv6 address", url, host);
+      return fail("has a host that is not an IPv6 address: \"{}\"", host);
     }
   } else {
     if (const size_t colon = authority.find(':'); colon != std::string_view::npos) {
@@ -125,10 +125,10 @@ Result<> parse_authority(std::string_view url, std::string_view authority, BaseU
       port = authority.substr(colon + 1);
       has_port = true;
     }
-    if (host.empty()) return fail("base URL \"{}\" has no host", url);
+    if (host.empty()) return fail("has no host");
     for (const char c : host) {
       const bool is_allowed = is_letter(c) || is_digit(c) || c == '-' || c == '.' || c == '_';
-      if (!is_allowed) return fail("base URL \"{}\": the host may hold letters, digits, '-', '.' and '_' only", url);
+      if (!is_allowed) return fail("may have only letters, digits, '-', '.' and '_' in its host");
     }
   }
   const uint16_t default_port = out.tls ? 443 : 80;
@@ -136,7 +136,7 @@ Result<> parse_authority(std::string_view url, std::string_view authority, BaseU
   for (const char c : port) {
     number = is_digit(c) && number <= 65535 ? number * 10 + static_cast<uint32_t>(c - '0') : 65536;
   }
-  if (has_port && (number == 0 || number > 65535)) return fail("base URL \"{}\": the port must be 1 to 65535", url);
+  if (has_port && (number == 0 || number > 65535)) return fail("must have a port of 1 to 65535");
   out.port = has_port ? static_cast<uint16_t>(number) : default_port;
   for (const char c : host) out.host += lower(c);
   const bool is_v6 = authority.starts_with('[');
@@ -191,7 +191,7 @@ Result<BaseUrl> parse_base_url(std::string_view url) {
   // The URL is not shown: a password may be in it.
   if (url.substr(authority_start, url.find('/', authority_start) - authority_start).find('@') !=
       std::string_view::npos) {
-    return fail("a base URL must have no user information before '@': give the provider's key in `key`");
+    return fail("must have no user information before '@'");
   }
   if (starts_with_ignoring_case(rest, "https://")) {
     out.tls = true;
@@ -199,18 +199,18 @@ Result<BaseUrl> parse_base_url(std::string_view url) {
   } else if (starts_with_ignoring_case(rest, "http://")) {
     rest.remove_prefix(7);
   } else {
-    return fail("base URL \"{}\" must begin with https:// or http://", url);
+    return fail("must begin with https:// or http://");
   }
-  if (rest.find('?') != std::string_view::npos) return fail("base URL \"{}\" must have no query", url);
-  if (rest.find('#') != std::string_view::npos) return fail("base URL \"{}\" must have no fragment", url);
+  if (rest.find('?') != std::string_view::npos) return fail("must have no query");
+  if (rest.find('#') != std::string_view::npos) return fail("must have no fragment");
   const size_t slash = rest.find('/');
   const std::string_view authority = rest.substr(0, slash);
-  if (const Result<> result = parse_authority(url, authority, out); !result) return std::unexpected(result.error());
+  if (const Result<> result = parse_authority(authority, out); !result) return std::unexpected(result.error());
   std::string_view path = slash == std::string_view::npos ? std::string_view() : rest.substr(slash);
   while (path.ends_with('/')) path.remove_suffix(1);
   if (!path.empty()) {
     if (const TargetFault fault = parse_target(path).fault; fault != TargetFault::none) {
-      return fail("base URL \"{}\" has {}", url, describe(fault));
+      return fail("has {}", describe(fault));
     }
   }
   out.path = path;

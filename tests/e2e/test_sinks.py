@@ -485,8 +485,8 @@ def test_weir_sink_says_what_is_wrong(tmp_path):
 
 
 @pytest.mark.parametrize("table, why", [
-    ('kind = "postgres"', "weir.toml:{line}: sink postgres: needs dsn_file"),
-    ('kind = "postgres"\ndsn_file = "missing"', "weir.toml:{line}: sink postgres: cannot read dsn_file missing"),
+    ('kind = "postgres"', "weir.toml:{next}: sink \"postgres\": needs dsn_file"),
+    ('kind = "postgres"\ndsn_file = "missing"', "weir.toml:{last}: sink \"postgres\": cannot read dsn_file missing"),
     ('kind = "jsonl"', 'weir.toml:{line}: sink "jsonl": kind = "jsonl" needs a path'),
 ])
 def test_check_tells_of_a_sink_that_cannot_work(tmp_path, table, why):
@@ -494,7 +494,8 @@ def test_check_tells_of_a_sink_that_cannot_work(tmp_path, table, why):
     (tmp_path / "weir.toml").write_text(text, encoding="utf-8")
     done = command("check", "--config", "weir.toml", folder=tmp_path)
     assert done.returncode == 2
-    assert why.format(line=text[:text.index("[[sink]]")].count("\n") + 1) in done.stderr
+    line = text[:text.index("[[sink]]")].count("\n") + 1
+    assert why.format(line=line, next=line + 1, last=line + 2) in done.stderr
 
 
 # --- SQLite ---

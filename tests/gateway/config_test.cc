@@ -1,7 +1,9 @@
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 
 #include "support.h"
@@ -34,7 +36,7 @@ const Mistake kMistakes[] = {
     {"limits = 5", "weir.toml:1: limits must be a table with max_body, …"},
     {"[limits]\nconnections = 0", "weir.toml:2: limits.connections must be a number 1..4000000 (was 0)"},
     {"[admin]\naddress = \"0.0.0.0:4002\"",
-     "weir.toml: admin.address \"0.0.0.0:4002\" can be reached from other machines and asks nobody …"},
+     "weir.toml:2: admin.address \"0.0.0.0:4002\" can be reached from other machines and asks nobody …"},
     {"[admin]\naddress = \"localhost\"", "weir.toml:2: admin.address must be an IP address and port such as …"},
     {"[limits]\naddress_requests = \"20/d\"",
      "weir.toml:2: limits.address_requests must be a rate 0..1000000/s, such as \"20/s\" or \"100/m\" (was \"20/d\")"},
@@ -47,14 +49,14 @@ const Mistake kMistakes[] = {
     {"data_dir = \"\"", "weir.toml:1: data_dir must be a text that is not empty (was \"\")"},
     {"data_dir = [\"a\"]", "weir.toml:1: data_dir must be a text (was a list)"},
     {"cpus = [\"0\"]", "weir.toml:1: cpus must be a list of numbers 0..4095 (one was \"0\")"},
-    {"cpus = [0, 1, 0]", "weir.toml: cpus names a core twice"},
-    {"workers = 4\ncpus = [0, 1]", "weir.toml: workers is 4 but cpus names only 2; …"},
-    {"ring_entries = 1000", "weir.toml: ring_entries must be a power of two (was 1000)"},
+    {"cpus = [0, 1, 0]", "weir.toml:1: cpus names a core twice"},
+    {"workers = 4\ncpus = [0, 1]", "weir.toml:2: workers is 4 but cpus names only 2; …"},
+    {"ring_entries = 1000", "weir.toml:1: ring_entries must be a power of two (was 1000)"},
     {"ring_without = [\"multishot\"]",
      "weir.toml:1: ring_without must hold only multishot-receive, multishot-accept, deferred-work, …"},
-    {"batch_wait = \"1ms\"\nbusy_poll = \"50us\"", "weir.toml: batch_wait lets events wait to save CPU, …"},
+    {"batch_wait = \"1ms\"\nbusy_poll = \"50us\"", "weir.toml:2: batch_wait lets events wait to save CPU, …"},
     {"busy_poll = \"2s\"", "weir.toml:1: busy_poll must be a duration 0..1s…"},
-    {"buffers = 100", "weir.toml: buffers must be a power of two (was 100)"},
+    {"buffers = 100", "weir.toml:1: buffers must be a power of two (was 100)"},
     {"buffer_size = \"2GiB\"", "weir.toml:1: buffer_size must be 1KiB..1MiB (was \"2GiB\")"},
     {"log_level = \"warning\"", "weir.toml:1: log_level must be debug, info, warn or error (was \"warning\")…"},
     {"log_format = \"xml\"", "weir.toml:1: log_format must be text or json (was \"xml\")"},
@@ -83,11 +85,11 @@ const Mistake kMistakes[] = {
     {"[[sink]]\nname = \"a/b\"",
      "weir.toml:2: sink.name must be letters, digits and - _ . only, at most 31 (was \"a/b\")"},
     {"governance_headers = [\"Authorization\"]",
-     "weir.toml: governance_headers may not name Authorization: it means something else in every request"},
-    {"governance_headers = [\"x y\"]", "weir.toml: governance_headers has \"x y\", which is not a header name"},
-    {"governance_headers = [\"X-A\", \"x-a\"]", "weir.toml: governance_headers names x-a twice …"},
-    {"governance_headers = [\"X-A\", \"x_a\"]", "weir.toml: governance_headers names x_a twice …"},
-    {"governance_headers = [\"X_Api_Key\"]", "weir.toml: governance_headers may not name X-Api-Key: …"},
+     "weir.toml:1: governance_headers may not name Authorization: it means something else in every request"},
+    {"governance_headers = [\"x y\"]", "weir.toml:1: governance_headers has \"x y\", which is not a header name"},
+    {"governance_headers = [\"X-A\", \"x-a\"]", "weir.toml:1: governance_headers names x-a twice …"},
+    {"governance_headers = [\"X-A\", \"x_a\"]", "weir.toml:1: governance_headers names x_a twice …"},
+    {"governance_headers = [\"X_Api_Key\"]", "weir.toml:1: governance_headers may not name X-Api-Key: …"},
     {"governance_headers = \"X-A\"", "weir.toml:1: governance_headers must be a list of texts …"},
     // Listeners.
     {"[listener]\nname = \"a\"", "weir.toml:1: listener must be written [[listener]], once for each"},
@@ -117,9 +119,22 @@ const Mistake kMistakes[] = {
     // The authorizer.
     {"[authorizer]\nkind = \"htpp\"", "weir.toml:2: authorizer.kind must be store, http or none (was \"htpp\"); did …"},
     {"[authorizer]\nkind = \"http\"", "weir.toml:1: authorizer.kind = \"http\" needs authorizer.url"},
-    {"[authorizer]\nurl = \"http://x\"", "weir.toml:1: authorizer.url is only used with authorizer.kind = \"http\"; …"},
+    {"[authorizer]\nurl = \"http://x\"", "weir.toml:2: authorizer.url is only used with authorizer.kind = \"http\"; …"},
     {"[authorizer]\nkind = \"http\"\nurl = \"ftp://x\"",
-     "weir.toml:1: authorizer.url must begin with http:// or https://"},
+     "weir.toml:3: authorizer.url \"ftp://x\" must begin with https:// or http://"},
+    {"[authorizer]\nkind = \"http\"\nurl = \"http://x/a?b\"",
+     "weir.toml:3: authorizer.url \"http://x/a?b\" must have no query"},
+    {"[authorizer]\nkind = \"http\"\nurl = \"http://x:99999\"",
+     "weir.toml:3: authorizer.url \"http://x:99999\" must have a port of 1 to 65535"},
+    {"[authorizer]\nkind = \"http\"\nurl = \"http://me:secret@x\"",
+     "weir.toml:3: authorizer.url (not shown) must have no user information before '@'"},
+    {"[authorizer]\nkind = \"http\"\nurl = \"http://x y\"",
+     "weir.toml:3: authorizer.url \"http://x y\" may have only letters, …"},
+    {"[authorizer]\nkind = \"http\"\nurl = \"http://x/a b\"",
+     "weir.toml:3: authorizer.url \"http://x/a b\" has a control byte, …"},
+    {"[journal]\nsize = \"3MiB\"", "weir.toml:2: journal.size must be a power of two, such as 2MiB (was 3MiB)"},
+    {"[admin]\naddress = \"127.0.0.1:4001\"",
+     "weir.toml:2: admin.address \"127.0.0.1:4001\" is that of listener \"public\"; choose another port"},
     {"[authorizer]\nkind = \"http\"\nurl = \"http://x\"\nheader = \"Authorization: Bearer\"",
      "weir.toml:4: authorizer.header must be one header line with {token} in its value, …"},
     {"[authorizer]\nkind = \"none\"\nuser_id = \"ada\"", "weir.toml:3: authorizer.user_id must be a UUID …"},
@@ -141,7 +156,7 @@ const Mistake kMistakes[] = {
     {"[[provider]]\nname = \"openai\"\n[[provider]]\nname = \"openai\"",
      "weir.toml:3: provider \"openai\": the name is taken by another provider"},
     {"[[provider]]\nname = \"openai\"\nkey = \"sk-secret\"",
-     "weir.toml:3: provider.key must be a table with env, file or credential"},
+     "weir.toml:3: provider.key must be a table with file, env or credential: key = { file = … }"},
     {"[[provider]]\nname = \"openai\"\nkey = { env = \"sk-proj-secret\" }",
      "weir.toml:3: provider.key.env must be the name of an environment variable, such as \"OPENAI_API_KEY\", not the "
      "key itself (was not shown)"},
@@ -387,6 +402,8 @@ TEST_CASE("config: flags have the file's keys, checks and messages") {
       {"sink.jsonl.path", "-", ""},
       {"provider.openai.url", "x", "--flag is not known; it takes a name and one of name, type…"},
       {"worker", "4", "--flag is not known; did you mean \"workers\"?"},
+      {"providers.openai.base_url", "x", "--flag is not known; did you mean \"provider\"?"},
+      {"limit.max_head", "8KiB", "--flag is not known; did you mean \"limits.max_head\"?"},
   };
   for (const Case& expected : cases) {
     INFO(std::string(expected.key) << " = " << std::string(expected.value));
@@ -401,6 +418,70 @@ TEST_CASE("config: flags have the file's keys, checks and messages") {
       CHECK(message == expected.mistake);
     }
   }
+}
+
+TEST_CASE("config: the mistakes of a file are in the order of its lines") {
+  const auto config = parse_config(
+      "buffers = 100\n[limits]\nmax_hed = 1\n[[provider]]\nname = \"openai\"\nurl = \"x\"\n[journal]\nsize = "
+      "3\n[[rule]]\n",
+      "a:1/weir.toml");
+  REQUIRE_FALSE(config.has_value());
+  std::vector<int> lines;
+  std::string_view rest = config.error().message;
+  constexpr std::string_view kFile = "a:1/weir.toml:";
+  while (!rest.empty()) {
+    INFO(std::string(rest));
+    REQUIRE(rest.starts_with(kFile));
+    lines.push_back(std::atoi(rest.data() + kFile.size()));
+    rest.remove_prefix(std::min(rest.find('\n'), rest.size() - 1) + 1);
+  }
+  CHECK(lines == std::vector<int>{1, 3, 6, 8, 9});
+}
+
+TEST_CASE("config: a name that only a flag knows is taken for a typing error, unless the flags say what it is") {
+  struct Case {
+    std::vector<std::pair<std::string_view, std::string_view>> flags;
+    std::string_view mistake;  // its beginning; empty: none
+  };
+  const Case cases[] = {
+      {{{"provider.opnai.base_url", "http://127.0.0.1:9/v1"}},
+       "--flag: there is no provider \"opnai\"; did you mean \"openai\"? A new one needs its type: --set "
+       "provider.opnai.type=openai"},
+      {{{"provider.opnai.base_url", "http://127.0.0.1:9/v1"}, {"provider.opnai.type", "openai"}}, ""},
+      {{{"provider.openai.base_url", "http://127.0.0.1:9/v1"}}, ""},
+      {{{"listener.publc.tls.key", "k"}}, "--flag: there is no listener \"publc\"; did you mean \"public\"?"},
+      {{{"listener.more.address", "127.0.0.1:9"}}, ""},
+      {{{"sink.sqlit.path", "x"}}, "--flag: there is no sink \"sqlit\"; did you mean \"sqlite\"?"},
+      {{{"sink.lines.path", "x"}, {"sink.lines.kind", "jsonl"}}, ""},
+      {{{"sink.jsonl.path", "x"}}, ""},
+  };
+  for (const Case& expected : cases) {
+    Config config = default_config();
+    for (const auto& [key, value] : expected.flags) REQUIRE(set_option(config, key, value, "--flag").has_value());
+    const auto good = check_config(config);
+    const std::string message = good ? "" : good.error().message;
+    INFO(message);
+    CHECK(good.has_value() == expected.mistake.empty());
+    CHECK(message.starts_with(expected.mistake));
+  }
+}
+
+TEST_CASE("config: a variable that a flag names must be set") {
+  Config config = default_config();
+  REQUIRE(set_option(config, "provider.openai.key.env", "WEIR_TEST_UNSET_KEY", "--flag").has_value());
+  const auto policy = build_policy(config);
+  REQUIRE_FALSE(policy.has_value());
+  CHECK(policy.error().message.starts_with("--flag: provider \"openai\": key.env \"WEIR_TEST_UNSET_KEY\" is not set"));
+}
+
+TEST_CASE("config: a rule that may not be is told to go, not to be kept private") {
+  const File file("[[rule]]\nname = \"a\"\nset = { Authorization = \"Bearer x\" }\n");
+  REQUIRE(chmod(file.path.c_str(), 0644) == 0);
+  const auto config = load_config(file.path);
+  REQUIRE_MESSAGE(config.has_value(), (config ? "" : config.error().message));
+  const auto policy = build_policy(*config);
+  REQUIRE_FALSE(policy.has_value());
+  CHECK(contains(policy.error().message, "would replace or contradict the chosen credential"));
 }
 
 TEST_CASE("config: flags win over the file") {
@@ -493,7 +574,8 @@ TEST_CASE("config: a provider records what it says itself, else what [record] sa
 TEST_CASE("config: a base URL that is none is told with its provider") {
   const auto policy = try_policy("[[provider]]\nname = \"x\"\ntype = \"openai\"\nbase_url = \"api.openai.com\"\n");
   REQUIRE_FALSE(policy.has_value());
-  CHECK(contains(policy.error().message, "provider \"x\": base_url"));
+  CHECK(policy.error().message ==
+        "weir.toml:26: provider \"x\": base_url \"api.openai.com\" must begin with https:// or http://");
 }
 
 TEST_CASE("config: a file is loaded under its own name") {
