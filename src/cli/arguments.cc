@@ -1,12 +1,14 @@
 #include "cli/arguments.h"
 
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <iterator>
 
+#include "cli/wrap.h"
 #include "gateway/messages.h"
 
 namespace weir::cli {
@@ -146,15 +148,24 @@ void add_key_commands(CLI::App& app, Arguments& arguments) {
   revoke.callback([&arguments] { arguments.command = Command::key_revoke; });
 }
 
+// The message of CLI11's own says neither what is wanted nor what was meant.
+CLI::Validator one_word_of(std::vector<std::string_view> known) {
+  const auto judge = [known = std::move(known)](const std::string& word) -> std::string {
+    if (std::ranges::find(known, word) != known.end()) return {};
+    return fmt::format("must be {} (was \"{}\"){}", gateway::one_of(known), word, gateway::suggestion(word, known));
+  };
+  return {judge, ""};
+}
+
 void add_filters(CLI::App& command, LogQuery& query) {
   command.add_option("--user", query.user);
   command.add_option("--provider", query.provider);
   command.add_option("--model", query.model);
   command.add_option("--session", query.session);
   command.add_option("--outcome", query.outcome)
-      ->check(CLI::IsMember({"completed", "upstream_error", "client_disconnected", "gateway_error", "interrupted"}));
+      ->check(one_word_of({"completed", "upstream_error", "client_disconnected", "gateway_error", "interrupted"}));
   command.add_option("--credential-kind", query.credential_kind)
-      ->check(CLI::IsMember({"centralized", "personal_api_key", "subscription"}));
+      ->check(one_word_of({"centralized", "personal_api_key", "subscription"}));
   command.add_option("--since", query.since);
   command.add_option("--until", query.until);
 }
@@ -220,11 +231,11 @@ void add_rules_command(CLI::App& app, Arguments& arguments) {
   rules.require_subcommand(1);
   CLI::App& explain = add_command(rules, "explain", "rules explain");
   explain.add_option("--provider", arguments.provider)->required();
-  explain.add_option("--auth", arguments.auth)->required()->check(CLI::IsMember({"centralized", "byok"}));
+  explain.add_option("--auth", arguments.auth)->required()->check(one_word_of({"centralized", "byok"}));
   explain.add_option("--route", arguments.route)
-      ->check(CLI::IsMember({"bridged", "passthrough", "messages", "chat_completions", "responses"}));
+      ->check(one_word_of({"bridged", "passthrough", "messages", "chat_completions", "responses"}));
   explain.add_option("--credential", arguments.credential)
-      ->check(CLI::IsMember({"centralized", "personal_api_key", "subscription"}));
+      ->check(one_word_of({"centralized", "personal_api_key", "subscription"}));
   add_source(explain, arguments);
   explain.callback([&arguments] { arguments.command = Command::rules_explain; });
 }
@@ -302,6 +313,35 @@ std::string unknown_command(CLI::App& app) {
                      nearest.empty() ? "" : fmt::format("; did you mean '{}{}'?", path, nearest));
 }
 
+// What to say of a word where the command takes none: "unexpected 'weir.toml'; did you mean '--config weir.toml'?".
+std::string unexpected_word(CLI::App& app) {
+  const CLI::App& command = last_command(app);
+  const std::vector<std::string> rest = command.remaining();
+  if (&command == &app || rest.empty() || rest.front().starts_with('-')) return {};
+  const bool configures = command.get_option_no_throw("--config") != nullptr && rest.front().ends_with(".toml");
+  return fmt::format("unexpected '{}'{}", rest.front(),
+                     configures ? fmt::format("; did you mean '--config {}'?", rest.front()) : "");
+}
+
+// What to say where a command is named that has commands of its own: "one of add, list or revoke is needed".
+std::string missing_command(CLI::App& app) {
+  const CLI::App& command = last_command(app);
+  std::vector<std::string_view> known;
+  for (const CLI::App* inner : command.get_subcommands({})) known.push_back(inner->get_name());
+  if (command.get_require_subcommand_min() == 0 || !command.remaining().empty()) return {};
+  return fmt::format("{} is needed", gateway::one_of(known));
+}
+
+// The sentence for an error, and whether it is about which commands there are.
+std::string complaint_of(CLI::App& app, const CLI::Error& error) {
+  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError)) {
+    if (std::string option = unknown_option(app); !option.empty()) return option;
+    if (std::string word = unexpected_word(app); !word.empty()) return word;
+  }
+  if (std::string missing = missing_command(app); !missing.empty()) return missing;
+  return error.what();
+}
+
 }  // namespace
 
 std::span<const TwinFlag> twin_flags() {
@@ -319,17 +359,15 @@ Parsed parse_arguments(int argc, const char* const* argv) {
     add_commands(app, parsed.arguments);
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    fmt::print("{}", help_text(named_command(app)));
+    fmt::print("{}", wrapped(help_text(named_command(app)), terminal_columns(STDOUT_FILENO)));
     parsed.exit_code = 0;
     return parsed;
   } catch (const CLI::Error& error) {
     const std::string command = (app.get_subcommands().empty() ? "" : " ") + named_command(app);
     if (const std::string unknown = unknown_command(app); !unknown.empty()) {
       fmt::print(stderr, "weir: {}\nweir{} --help says what there is.\n", unknown, command);
-    } else if (const std::string option = unknown_option(app); !option.empty()) {
-      fmt::print(stderr, "weir{0}: {1}\nweir{0} --help says what it takes.\n", command, option);
     } else {
-      fmt::print(stderr, "weir{0}: {1}\nweir{0} --help says what it takes.\n", command, error.what());
+      fmt::print(stderr, "weir{0}: {1}\nweir{0} --help says what it takes.\n", command, complaint_of(app, error));
     }
     parsed.exit_code = kExitUsage;
     return parsed;
@@ -337,7 +375,7 @@ Parsed parse_arguments(int argc, const char* const* argv) {
   if (version) {
     parsed.arguments.command = Command::version;
   } else if (app.get_subcommands().empty()) {
-    fmt::print(stderr, "{}", help_text(""));
+    fmt::print(stderr, "{}", wrapped(help_text(""), terminal_columns(STDERR_FILENO)));
     parsed.exit_code = kExitUsage;
   }
   return parsed;

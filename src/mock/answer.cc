@@ -11,7 +11,9 @@ namespace {
 
 constexpr std::string_view kText =
     "Hello from the mock provider of weir. No model wrote this: the words only travel the way that an answer does, "
-    "event by event, so that you can see the gateway at work. ";
+    "one event after the other, so that you can see how the gateway works on a stream. ";
+// What comes without options ends with a sentence.
+static_assert(Shape{}.events * Shape{}.event_bytes % kText.size() == 0);
 constexpr std::string_view kModels[] = {"claude-opus-4-8", "claude-sonnet-4-5", "gpt-5.1", "gpt-5.1-mini"};
 
 bool ends_with_model(std::string_view path) {

@@ -47,12 +47,18 @@ def test_help_fits_a_screen(name):
     (["key", "revoek", "7"], "weir: unknown command 'key revoek'; did you mean 'key revoke'?"),
     (["log", "shwo"], "weir: unknown command 'log shwo'; did you mean 'log show'?"),
     (["version", "all"], "all"),
-    (["key"], "weir key: "),
+    (["key"], "weir key: add, list or revoke is needed"),
+    (["key", "revoke", ""], "ID must not be empty; `weir key list` shows ids"),
+    (["log", "show", ""], "ID must not be empty"),
+    (["serve", "weir.toml"], "weir serve: unexpected 'weir.toml'; did you mean '--config weir.toml'?"),
+    (["serve", "--set", "provider.opnai.base_url=http://127.0.0.1:9/v1"], 'there is no provider "opnai"; did you mean "openai"?'),
+    (["check", "--set", "provider.openai.key.env=NOWHERE_SET"], 'provider "openai": key.env "NOWHERE_SET" is not set'),
     (["key", "add"], "--user"),
     (["key", "add", "--user", "a", "--id", "7"], "--id"),
     (["key", "add", "--user", "a", "--expires", "soon"], "--expires"),
     (["log", "--since", "yesterday"], "--since"),
-    (["log", "--outcome", "good"], "--outcome"),
+    (["log", "--outcome", "ok"], '--outcome: must be completed, upstream_error, client_disconnected, gateway_error or interrupted (was "ok")'),
+    (["log", "--outcome", "complete"], 'did you mean "completed"?'),
     (["usage", "--by", "user,colour"], "credential_kind"),
     (["usage", "--since", "yesterday"], "--since"),
     (["usage", "--json", "--csv"], "--csv"),
@@ -91,6 +97,51 @@ strip = 7
     done = command("check", "--config", "good.toml", folder=tmp_path)
     assert done.returncode == 0, done
     assert "good.toml: good: 1 listener, 4 providers" in done.stdout
+
+
+# What the configuration alone would end a start with: the same sentence from `check` and from `serve`, with file and line.
+@pytest.mark.parametrize("text, told", [
+    ('[authorizer]\nkind = "http"\nurl = "http://127.0.0.1:99999/"', '3: authorizer.url "http://127.0.0.1:99999/" must have a port'),
+    ('[authorizer]\nkind = "http"\nurl = "https://127.0.0.1/"\nca_file = "none.pem"', "4: authorizer.ca_file: none.pem: cannot read"),
+    ('[[listener]]\nname = "a"\naddress = "127.0.0.1:0"\ntls = { certificate = "no.pem", key = "no.key" }',
+     '4: listener "a": no.pem: cannot read'),
+    ('[[listener]]\nname = "a"\naddress = "192.0.2.1:80"', '3: listener "a": address "192.0.2.1:80": no interface'),
+    ('[[listener]]\nname = "a"\naddress = "unix:none/here.sock"', '3: listener "a": address "unix:none/here.sock": the folder'),
+    ('[admin]\naddress = "unix:none/here.sock"', '2: admin.address "unix:none/here.sock": the folder'),
+    ('[[provider]]\nname = "openai"\nca_file = "none.pem"', '3: provider "openai": none.pem: cannot read'),
+    ('[[sink]]\nkind = "jsonl"\npath = "file/below/log.jsonl"', '3: sink "jsonl": path "file/below/log.jsonl" cannot be used: '),
+    ('[[sink]]\nkind = "jsonl"\npath = "folder"', '3: sink "jsonl": path "folder" is a folder'),
+    ('data_dir = "file/data"', '1: data_dir "file/data" cannot be used: file is not a folder'),
+    ('user = "nobody-of-that-name"', '1: user "nobody-of-that-name": there is no such user'),
+    ("cpus = [4000]", "1: cpus names core 4000"),
+    ('[journal]\nsize = "3MiB"', "2: journal.size must be a power of two"),
+])
+def test_check_tells_what_would_end_a_start(tmp_path, text, told):
+    (tmp_path / "weir.toml").write_text(text, encoding="utf-8")
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for name in ("check", "serve"):
+        done = command(name, "--config", "weir.toml", folder=tmp_path)
+        assert done.returncode == 2, done
+        assert done.stderr.startswith(f"weir: weir.toml:{told}"), done.stderr
+        assert not (tmp_path / "weir-data").exists()
+
+
+def test_what_is_always_refused_is_not_explained_as_if_it_went(tmp_path):
+    def explained(provider, auth, *more):
+        done = command("rules", "explain", "--provider", provider, "--auth", auth, *more, folder=tmp_path)
+        assert done.returncode == 0, done
+        return done.stdout
+
+    chatgpt = explained("chatgpt", "centralized")
+    assert "refused with 502: no operator key is configured for provider chatgpt: it takes users' own logins only" in chatgpt
+    copilot = explained("copilot", "centralized")
+    assert "refused with 401: no usable provider credential of your own" in copilot
+    for text in (chatgpt, copilot):
+        assert "stripped" not in text and "set to" not in text
+    byok = explained("copilot", "byok", "--set", "allow_byok=false")
+    assert "refused with 403: bringing your own key is not allowed" in byok and "stripped" in byok
+    assert "refused" not in explained("chatgpt", "byok")
 
 
 def test_check_refuses_rules_that_would_leak(tmp_path):
@@ -237,11 +288,28 @@ def test_one_interception_is_shown(logged):
     logged.run("log", "show", "no-such-id", code=1)
 
 
-def test_the_log_without_a_database_says_where_it_looked(tmp_path):
-    done = command("log", "--data-dir", str(tmp_path / "none"))
+@pytest.mark.parametrize("arguments", [["log"], ["log", "show", "7"], ["log", "--session", "7"], ["log", "--follow"], ["usage"], ["key", "list"],
+                                       ["key", "revoke", "7"]], ids=" ".join)
+def test_reading_without_a_database_says_where_it_looked(tmp_path, arguments):
+    done = command(*arguments, "--data-dir", str(tmp_path / "none"))
     assert done.returncode == 1
-    assert "none" in done.stderr
+    assert f"there is no database {tmp_path}/none/weir.db; name its folder with --data-dir" in done.stderr
     assert not (tmp_path / "none").exists()
+
+
+def test_reading_leaves_a_database_as_it_is(tmp_path):
+    added = command("key", "add", "--user", "ann", "--data-dir", str(tmp_path))
+    assert f"made the database {tmp_path}/weir.db\n" in added.stderr
+    assert "made" not in command("key", "add", "--user", "ann", "--data-dir", str(tmp_path)).stderr
+    before = (tmp_path / "weir.db").read_bytes()
+    for arguments in (["log"], ["log", "--session", "7"], ["usage"], ["key", "list"]):
+        assert command(*arguments, "--data-dir", str(tmp_path)).returncode in (0, 1)
+    assert (tmp_path / "weir.db").read_bytes() == before
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "weir.db").touch()
+    done = command("key", "list", "--data-dir", str(tmp_path / "other"))
+    assert done.returncode == 1 and "holds nothing of weir" in done.stderr
+    assert (tmp_path / "other" / "weir.db").stat().st_size == 0
 
 
 def test_the_demo_prints_what_works(tmp_path):
