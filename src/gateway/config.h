@@ -68,6 +68,7 @@ struct ProviderConfig {
   KeySource key;
   std::string ca_file;
   bool send_actor_headers = false;
+  bool insert_usage = true;
   RecordOverride record;
   Place place;
 };

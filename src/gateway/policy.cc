@@ -97,6 +97,7 @@ std::unique_ptr<Provider> build_provider(const Config& config, const ProviderCon
   provider->type = from.type;
   provider->ca_file = from.ca_file;
   provider->send_actor_headers = from.send_actor_headers;
+  provider->insert_usage = from.insert_usage;
   provider->record = merge(config.record, from.record);
   const std::string_view base_url =
       from.base_url.empty() ? default_base_url(from.name, from.type) : std::string_view(from.base_url);

@@ -45,6 +45,7 @@ struct Provider {
   std::string ca_file;           // empty: the system's store
   bool chatgpt_backend = false;  // the base URL is a ChatGPT backend: users' subscriptions only, no operator key
   bool send_actor_headers = false;
+  bool insert_usage = true;  // ask Chat streams for usage in the client's name
   RecordSettings record;
 };
 

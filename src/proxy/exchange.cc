@@ -423,7 +423,7 @@ void Exchange::start(const wire::RequestHead& head, const gateway::Entry& entry,
   client_index_ = caller.client_index;
   if (kind_ == gateway::RouteKind::bridged) {
     if (!read_request(head)) return;
-    if (worker_->request_facts().insert_usage) insert_usage();
+    if (worker_->request_facts().insert_usage && provider_->insert_usage) insert_usage();
   }
   request_bytes_ = body_ == kNoBufferId ? 0 : worker_->buffers().block(body_).size();
   if (kind_ == gateway::RouteKind::bridged && !journal_start(entry, caller)) {

@@ -253,6 +253,7 @@ base_url = "https://api.anthropic.com"
 key = { file = "/etc/weir/anthropic.key" }
 ca_file = "/etc/ssl/certs/ca-certificates.crt"
 send_actor_headers = true
+insert_usage = false
 record = { prompts = "off" }
 
 [[rule]]
@@ -300,6 +301,7 @@ path = "/var/lib/weir/other.db"
   CHECK(config.authorizer.timeout_ns == 2 * kNsPerSecond);
   REQUIRE(config.providers.size() == 1);
   CHECK(config.providers[0].send_actor_headers);
+  CHECK_FALSE(config.providers[0].insert_usage);
   CHECK(config.providers[0].key.file == "/etc/weir/anthropic.key");
   CHECK(config.providers[0].record.prompts == Recording::off);
   CHECK_FALSE(config.providers[0].record.tools.has_value());
