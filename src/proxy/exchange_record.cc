@@ -55,6 +55,13 @@ LogLevel refusal_level(gateway::Refusal refusal, bool probe) {
   std::unreachable();
 }
 
+// What the headers say counts more than the body.
+std::string_view session_of(const gateway::Caller& caller, const reader::RequestFacts& facts) {
+  if (!caller.session_id.empty()) return caller.session_id;
+  if (caller.claude_code && !facts.metadata_session_id.empty()) return facts.metadata_session_id;
+  return facts.prompt_cache_key;
+}
+
 }  // namespace
 
 // False: the journal has no room; nothing was written.
@@ -74,8 +81,7 @@ bool Exchange::journal_start(const gateway::Entry& entry, const gateway::Caller&
   start.streaming = facts.streaming;
   start.client = caller.client;
   start.user_agent = caller.user_agent;
-  start.session_id =
-      caller.session_id.empty() && caller.claude_code ? std::string_view(facts.metadata_session_id) : caller.session_id;
+  start.session_id = session_of(caller, facts);
   start.agent_id = caller.agent_id;
   start.parent_agent_id = caller.parent_agent_id;
   start.correlating_tool_call_id = facts.correlating_tool_call_id;

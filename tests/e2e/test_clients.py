@@ -143,7 +143,7 @@ def test_the_anthropic_sdk(endpoint, mock, auth, streaming):
     else:
         text = client.messages.create(**asked).content[0].text
     assert text.startswith(HELLO)
-    check(gateway, mock, credential, kind, "Unknown", "messages", "anthropic")
+    check(gateway, mock, credential, kind, "Anthropic SDK", "messages", "anthropic")
 
 
 @pytest.mark.parametrize("auth", AUTH)
@@ -172,7 +172,7 @@ def test_the_openai_sdk(endpoint, mock, api, auth, streaming):
     else:
         text = client.responses.create(model="gpt-5.1", input="hi").output_text
     assert text.startswith(HELLO)
-    check(gateway, mock, credential, kind, "Unknown", "chat_completions" if api == "chat" else "responses", "openai")
+    check(gateway, mock, credential, kind, "OpenAI SDK", "chat_completions" if api == "chat" else "responses", "openai")
 
 
 @pytest.mark.parametrize("wrong", ["", "/antropic", "/llm"])
