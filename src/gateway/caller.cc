@@ -161,6 +161,7 @@ Caller identify_caller(const wire::RequestHead& head) {
   caller.client = kNames[client];
   caller.client_index = client;
   caller.claude_code = client == claude_code;
+  caller.codex = client == codex;
   caller.session_id = index.value(HeaderName::x_weir_session_id);
   for (const SessionHeader& known : kSessionHeaders) {
     if (known.client != client || !caller.session_id.empty()) continue;

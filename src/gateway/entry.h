@@ -93,6 +93,7 @@ struct Caller {
   std::string_view client;   // "Claude Code", "Unknown"; static text
   uint8_t client_index = 0;  // for rules: index into the table of clients
   bool claude_code = false;  // `metadata.user_id` may give the session
+  bool codex = false;        // of a stream that broke off it hears by `response.failed` alone
   std::string_view user_agent;
   std::string_view session_id;  // empty: none in the headers
   std::string_view agent_id;

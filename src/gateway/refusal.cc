@@ -104,6 +104,23 @@ void append_body(const RefusalAnswer& answer, const RefusalRow& refusal, ByteBuf
   out.append(R"("}})");
 }
 
+// In the shape of the API's error event, or of a response that failed; the latter has the error beside the response
+// too, for readers that look for one there.
+void write_responses_error(const StreamError& error, ByteBuffer& out) {
+  if (!error.as_failed_response) {
+    out.append("event: error\ndata: {\"type\":\"error\",\"code\":\"upstream_error\",\"message\":\"");
+    append_escaped(error.message, out);
+    out.append("\",\"param\":null}\n\n");
+    return;
+  }
+  out.append("event: response.failed\ndata: {\"type\":\"response.failed\",\"response\":{\"object\":\"response\",");
+  out.append("\"status\":\"failed\",\"error\":{\"code\":\"upstream_error\",\"message\":\"");
+  append_escaped(error.message, out);
+  out.append("\"}},\"error\":{\"code\":\"upstream_error\",\"message\":\"");
+  append_escaped(error.message, out);
+  out.append("\"}}\n\n");
+}
+
 }  // namespace
 
 const RefusalRow& row(Refusal refusal) {
@@ -203,26 +220,23 @@ void write_refusal(const RefusalAnswer& answer, ByteBuffer& out) {
   if (!answer.head_request) out.append(body.view());
 }
 
-void write_stream_error(Api api, std::string_view message, std::string_view request_id, unsigned line_ends,
-                        ByteBuffer& out) {
-  for (unsigned i = 0; i < line_ends; ++i) out.append('\n');
-  switch (api) {
+void write_stream_error(const StreamError& error, ByteBuffer& out) {
+  for (unsigned i = 0; i < error.line_ends; ++i) out.append('\n');
+  switch (error.api) {
     case Api::messages:
       out.append("event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"");
-      append_escaped(message, out);
+      append_escaped(error.message, out);
       out.append(R"("},"request_id":")");
-      append_escaped(request_id, out);
+      append_escaped(error.request_id, out);
       out.append("\"}\n\n");
       return;
     case Api::responses:
-      out.append("event: error\ndata: {\"type\":\"error\",\"code\":\"upstream_error\",\"message\":\"");
-      append_escaped(message, out);
-      out.append("\",\"param\":null}\n\n");
+      write_responses_error(error, out);
       return;
     case Api::none:
     case Api::chat_completions:
       out.append("data: {\"error\":{\"message\":\"");
-      append_escaped(message, out);
+      append_escaped(error.message, out);
       out.append("\",\"type\":\"server_error\",\"param\":null,\"code\":\"upstream_error\"}}\n\n");
       return;
   }

@@ -117,8 +117,14 @@ struct RefusalAnswer {
 void write_refusal(const RefusalAnswer& answer, ByteBuffer& out);
 
 // The one event that ends a stream which the upstream broke off (spec section 8, "Streams").
-// `line_ends`: how many "\n" close the partial event before it (0, 1 or 2).
-void write_stream_error(Api api, std::string_view message, std::string_view request_id, unsigned line_ends,
-                        ByteBuffer& out);
+struct StreamError {
+  Api api = Api::none;
+  std::string_view message = {};
+  std::string_view request_id = {};
+  unsigned line_ends = 0;  // how many "\n" close the partial event before it: 0, 1 or 2
+  // Responses: as a response that failed. Codex passes over the event `error`, and shows the text of this one alone.
+  bool as_failed_response = false;
+};
+void write_stream_error(const StreamError& error, ByteBuffer& out);
 
 }  // namespace weir::gateway

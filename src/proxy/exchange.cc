@@ -421,6 +421,7 @@ void Exchange::start(const wire::RequestHead& head, const gateway::Entry& entry,
   state_ = State::acquiring;
   const gateway::Caller caller = gateway::identify_caller(head);
   client_index_ = caller.client_index;
+  codex_ = caller.codex;
   if (kind_ == gateway::RouteKind::bridged) {
     if (!read_request(head)) return;
     if (worker_->request_facts().insert_usage && provider_->insert_usage) insert_usage();

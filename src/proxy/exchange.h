@@ -233,6 +233,7 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   uint8_t hint_size_ = 0;
   uint32_t credential_length_ = 0;
   uint8_t client_index_ = 0;
+  bool codex_ = false;
   bool http_1_0_ = false;
   bool keep_alive_ = true;
   bool delegated_ = false;

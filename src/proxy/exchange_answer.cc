@@ -430,7 +430,12 @@ bool Exchange::end_stream_with_error(std::string_view why) {
   const BufferId id = buffers.acquire(1024);
   const std::string_view request_id =
       request_id_.empty() ? std::string_view(id_text_.data(), id_text_.size()) : request_id_.view();
-  gateway::write_stream_error(api_, why, request_id, open_line_ends_, buffers.block(id));
+  gateway::write_stream_error({.api = api_,
+                               .message = why,
+                               .request_id = request_id,
+                               .line_ends = open_line_ends_,
+                               .as_failed_response = codex_},
+                              buffers.block(id));
   forward_framed(buffers.block(id).view(), id);
   buffers.release(id);
   return true;

@@ -8,7 +8,7 @@ import struct
 import threading
 
 import pytest
-from rig import Client, bearer, configuration, query, request
+from rig import Client, bearer, configuration, eventually, query, request, run_client
 
 TEXT = b'data: {"id":"c1","choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":null}]}\n\n'
 STOP = b'data: {"id":"c1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
@@ -152,6 +152,36 @@ def test_a_stream_without_its_last_event_ends_with_an_error(gateway, provider, a
     check_row(gateway, "upstream_error", "network", api == "messages")
 
 
+def broken_response(provider):
+    sent = b'data: {"type":"response.created","response":{"id":"r1"}}\n\n'
+    provider.head()
+    provider.say(sent)
+    provider.end("reset")
+    return sent
+
+
+def test_codex_hears_of_a_stream_that_broke_off_by_a_failed_response(gateway, provider):
+    sent = broken_response(provider)
+    with call(gateway, "responses", [("User-Agent", "codex_cli_rs/0.169.0")]) as client:
+        answer = client.answer()
+    assert answer.complete and answer.body.startswith(sent + b"event: response.failed\ndata: ")
+    event = json.loads(answer.body[len(sent):].partition(b"data: ")[2])
+    assert event["type"] == "response.failed" and event["response"]["status"] == "failed"
+    assert event["response"]["error"] == {"code": "upstream_error", "message": "the connection to the provider was lost"}
+    check_row(gateway, "upstream_error", "network", 0)
+
+
+def test_codex_shows_why_its_stream_broke_off(gateway, provider, tmp_path):
+    """Of the event `error` it says nothing but "stream closed before response.completed". It asks again in both cases."""
+    broken_response(provider)
+    settings = [f"base_url={gateway.url}/openai/v1", "name=weir", "wire_api=responses", "env_key=TOKEN", "stream_max_retries=0"]
+    flags = [part for setting in settings for part in ("-c", f"model_providers.weir.{setting}")]
+    done = run_client("codex", tmp_path, "exec", "--skip-git-repo-check", "-c", "model_provider=weir", *flags, "hi",
+                      TOKEN=gateway.token)
+    assert "the connection to the provider was lost" in done.stderr, done
+    check_row(gateway, "upstream_error", "network", 0)
+
+
 @pytest.mark.parametrize("framing", ["chunked", "until the connection ends"])
 def test_chat_that_ends_in_order_with_a_finish_reason_needs_no_mark(gateway, provider, framing):
     stream = TEXT + STOP + USAGE
@@ -252,3 +282,33 @@ def test_heartbeats_do_not_wait_while_the_usage_is_withheld(gateway, provider):
         assert b"".join(iter(client.chunk, b"")) == b"x\n" + TEXT + b": y\n" + DONE
     assert json.loads(provider.bodies[0])["stream_options"] == {"include_usage": True}
     check_row(gateway, "completed", "", 1)
+
+
+@pytest.mark.parametrize("flag", [False, True], ids=["file", "flag"])
+def test_usage_is_not_asked_for_where_the_provider_refuses_it(start, provider, flag):
+    text = configuration(provider.port)
+    if not flag:
+        text = text.replace('name = "openai"', 'name = "openai"\ninsert_usage = false')
+    gateway = start(text, *(["--set", "provider.openai.insert_usage=false"] if flag else []))
+    gateway.token = gateway.add_key()
+    provider.head()
+    provider.say(TEXT + USAGE + DONE)
+    provider.end("order")
+    assert whole_answer(gateway, "chat", stream_options=None).body == TEXT + USAGE + DONE
+    assert json.loads(provider.bodies[0])["stream_options"] is None
+
+
+@pytest.mark.parametrize("headers, body, session", [
+    ([("X-Weir-Session-Id", "own"), ("session-id", "codex")], {"prompt_cache_key": "key"}, "own"),
+    ([("session-id", "codex")], {"prompt_cache_key": "key"}, "codex"),
+    ([], {"prompt_cache_key": " key "}, "key"),
+    ([], {}, "")], ids=["X-Weir-Session-Id", "the client's header", "the body", "none"])
+def test_where_the_session_comes_from(gateway, provider, headers, body, session):
+    provider.head()
+    provider.say(APIS["responses"][2])
+    provider.end("order")
+    with call(gateway, "responses", [("User-Agent", "codex_cli_rs/1"), *headers], **body) as client:
+        assert client.answer().complete
+    assert "x-weir" not in provider.heads[0].lower()
+    row = eventually("the record", gateway.only_row)
+    assert (row["session_id"] or "", row["client"]) == (session, "Codex")

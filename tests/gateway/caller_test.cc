@@ -100,6 +100,7 @@ TEST_CASE("caller: the client is told from its headers") {
     CHECK(caller.client == expected.client);
     CHECK(client_names()[caller.client_index] == expected.client);
     CHECK(caller.claude_code == (expected.client == "Claude Code"));
+    CHECK(caller.codex == (expected.client == "Codex"));
   }
   CHECK(client_names().size() <= 32);
 }

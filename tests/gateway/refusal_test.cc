@@ -217,20 +217,27 @@ TEST_CASE("refusals: a long detail is cut") {
 
 TEST_CASE("refusals: the error event of a broken stream") {
   ByteBuffer out;
-  write_stream_error(Api::messages, "the provider \"broke\" off", "req-1", 2, out);
+  write_stream_error(
+      {.api = Api::messages, .message = "the provider \"broke\" off", .request_id = "req-1", .line_ends = 2}, out);
   CHECK(out.view() ==
         "\n\nevent: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":"
         "\"the provider \\\"broke\\\" off\"},\"request_id\":\"req-1\"}\n\n");
   out.clear();
-  write_stream_error(Api::chat_completions, "broken", "", 1, out);
+  write_stream_error({.api = Api::chat_completions, .message = "broken", .line_ends = 1}, out);
   CHECK(out.view() ==
         "\ndata: {\"error\":{\"message\":\"broken\",\"type\":\"server_error\",\"param\":null,\"code\":"
         "\"upstream_error\"}}\n\n");
   out.clear();
-  write_stream_error(Api::responses, "broken", "", 0, out);
+  write_stream_error({.api = Api::responses, .message = "broken"}, out);
   CHECK(out.view() ==
         "event: error\ndata: {\"type\":\"error\",\"code\":\"upstream_error\",\"message\":\"broken\","
         "\"param\":null}\n\n");
+  out.clear();
+  write_stream_error({.api = Api::responses, .message = "a \"b\"", .line_ends = 1, .as_failed_response = true}, out);
+  CHECK(out.view() ==
+        "\nevent: response.failed\ndata: {\"type\":\"response.failed\",\"response\":{\"object\":\"response\","
+        "\"status\":\"failed\",\"error\":{\"code\":\"upstream_error\",\"message\":\"a \\\"b\\\"\"}},"
+        "\"error\":{\"code\":\"upstream_error\",\"message\":\"a \\\"b\\\"\"}}\n\n");
 }
 
 }  // namespace weir::gateway::test
