@@ -132,8 +132,8 @@ def test_the_anthropic_sdk(endpoint, mock, auth, streaming):
         who, credential, kind = {"auth_token": gateway.token}, ("x-api-key", ANTHROPIC_KEY), "centralized"
     else:
         who = {"api_key": PERSONAL, "default_headers": {"X-Weir-Token": gateway.token}}
-        # This SDK sends a key as a bearer; by the contract that makes it a subscription.
-        credential, kind = ("authorization", f"Bearer {PERSONAL}"), "subscription"
+        # This SDK sends a key as a bearer.
+        credential, kind = ("authorization", f"Bearer {PERSONAL}"), "personal_api_key"
     client = anthropic.Anthropic(base_url=f"{url}/anthropic", http_client=http_client, max_retries=0, **who)
     asked = {"model": "claude-opus-4-8", "max_tokens": 64, "messages": [{"role": "user", "content": "hi"}]}
     if streaming:
