@@ -33,9 +33,6 @@ BREAKS = {
     "hold": ("exchange.cc", "  if (initiator_hold_.holds()) worker_->limiter().initiators.leave(initiator_hold_);\n", ""),
     # A Unix socket that lets every user in.
     "uid": ("worker.cc", "  if (listener.unix_socket && !listener.allowed_uids.empty()) {", "  if (listener.unix_socket && listener.trusted && listener.allowed_uids.empty()) {"),
-    # An answer without a body is taken for a stream, and an event is written behind it.
-    "event": ("exchange_answer.cc", "stream_ = answer_framing_ != wire::BodyFraming::none && is_event_stream(head);",
-              "stream_ = is_event_stream(head);"),
     # A connection on which the body of a bodiless answer may still come, for the next exchange.
     "leftover": ("exchange_answer.cc", "if (wire::may_carry_forbidden_body(head, method_)) {", "if (head.status == 0) {"),
     # A connection on which an answer is still coming, for the next exchange.
@@ -44,12 +41,10 @@ BREAKS = {
     "hole": ("connecting.cc", "void Connecting::on_timer() {\n  try_next();", "void Connecting::on_timer() {\n"),
     # Which address worked last is forgotten.
     "forgotten": ("origin.cc", "  worked_last_ = address;\n", "  static_cast<void>(address);\n"),
-    # A connection that is kept as long as it is busy.
-    "old": ("upstream.cc", "  if (worker_->now_ns() >= old_at_ns()) {\n    worker_", "  if (worker_ == nullptr) {\n    worker_"),
     # An upload that keeps its rate is cut off while one large receive is under way.
     "steady": ("exchange.cc", "if (state_ != State::body || body_goes_on()) return;", "if (state_ != State::body) return;"),
     # A POST that a provider has worked on for long is paid for twice.
-    "twice": ("upstream.cc", "if (worker_->now_ns() - stream_.last_sent_ns() > window_ns) return {};", ""),
+    "twice": ("upstream.cc", "stream_.last_sent_ns() > window_ns) return", "stream_.last_sent_ns() > 1000 * window_ns) return"),
     # A cut answer that an HTTP/1.0 client takes for a whole one.
     "whole": ("downstream.cc", "  if (cut_) {\n    stream_.reset();", "  if (slot_index == 0xFFFFFFFF) {\n    stream_.reset();"),
 }
