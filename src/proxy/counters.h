@@ -81,6 +81,14 @@ namespace weir::proxy {
   X(timeouts_answer,               counter, "weir_timeouts_total", "kind=\"answer\"", "")                                \
   X(timeouts_stream,               counter, "weir_timeouts_total", "kind=\"stream\"", "")                                \
   X(timeouts_authorizer,           counter, "weir_timeouts_total", "kind=\"authorizer\"", "")                            \
+  X(authorizer_callouts,           counter, "weir_authorizer_callouts_total", "",                                        \
+    "Questions that were sent to the authorizer's service.")                                                             \
+  X(authorizer_shared,             counter, "weir_authorizer_shared_total", "",                                          \
+    "Requests that waited for the answer to another one's equal question.")                                              \
+  X(authorizer_full,               counter, "weir_authorizer_overflows_total", "",                                       \
+    "Requests that were refused because too many questions waited for the authorizer's service.")                        \
+  X(authorizer_unsolicited,        counter, "weir_authorizer_unsolicited_total", "",                                     \
+    "Connections to the authorizer's service that were closed because it sent what nobody had asked for.")               \
   X(tls_handshakes_failed,         counter, "weir_tls_failures_total", "side=\"client\",phase=\"handshake\"",            \
     "TLS connections that ended by a violation, or inside the handshake.")                                               \
   X(tls_connections_failed,        counter, "weir_tls_failures_total", "side=\"client\",phase=\"connection\"", "")       \

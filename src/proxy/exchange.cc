@@ -158,13 +158,13 @@ size_t Exchange::on_head(const wire::RequestHead& head, std::string_view head_by
     refuse(entry.refusal, entry.detail);
     return 0;
   }
-  const auto verdict = worker_->authorizer().ask(entry, *this, identity_);
-  if (!verdict) {
+  const auto authorization = worker_->authorizer().ask(entry, *this, *held_, identity_);
+  if (!authorization) {
     state_ = State::authorizing;
     save_head(head_bytes);
     return 0;
   }
-  return judge(head, entry, *verdict, head_bytes, rest);
+  return judge(head, entry, *authorization, head_bytes, rest);
 }
 
 void Exchange::note_route(std::string_view method, std::string_view path) {
@@ -236,19 +236,19 @@ Exchange::Opened Exchange::reopen() {
   return {head, gateway::enter(*policy_, origin_of(downstream_->listener()), head)};
 }
 
-void Exchange::on_authorized(gateway::Verdict verdict, const gateway::Identity& identity) {
+void Exchange::on_authorized(const Authorization& authorization, const gateway::Identity& identity) {
   identity_ = identity;
   const Opened opened = reopen();
   state_ = State::head;
-  judge(opened.head, opened.entry, verdict, worker_->buffers().block(saved_head_).view(), {});
+  judge(opened.head, opened.entry, authorization, worker_->buffers().block(saved_head_).view(), {});
   worker_->run_later(*downstream_);  // what came meanwhile waits in the stash
 }
 
 // Everything that can be said before the body: steps 6 to 9 of the entry, the credential, the body's size. Returns how
 // much of `rest` was taken.
-size_t Exchange::judge(const wire::RequestHead& head, const gateway::Entry& entry, gateway::Verdict verdict,
+size_t Exchange::judge(const wire::RequestHead& head, const gateway::Entry& entry, const Authorization& authorization,
                        std::string_view head_bytes, std::string_view rest) {
-  const gateway::Admission admission = gateway::admit(*policy_, entry, verdict, identity_, head);
+  const gateway::Admission admission = gateway::admit(*policy_, entry, authorization.verdict, identity_, head);
   if (admission.refusal != gateway::Refusal::none) {
     if (admission.refusal == gateway::Refusal::unauthorized ||
         admission.refusal == gateway::Refusal::credential_as_token) {
@@ -259,7 +259,9 @@ size_t Exchange::judge(const wire::RequestHead& head, const gateway::Entry& entr
       return 0;
     }
     const bool wrong_method = admission.refusal == gateway::Refusal::method_not_allowed;
-    refuse(admission.refusal, admission.detail, wrong_method ? entry.route.allow : std::string_view());
+    const bool unreachable = admission.refusal == gateway::Refusal::authorizer_unreachable;
+    refuse(admission.refusal, unreachable ? authorization.why : admission.detail,
+           wrong_method ? entry.route.allow : std::string_view());
     return 0;
   }
   if (policy_->config.limits.for_initiators() && !within_initiator_limits()) [[unlikely]]

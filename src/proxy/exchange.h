@@ -110,7 +110,7 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   void on_drain_deadline();
 
   // --- AuthorizerUser ---
-  void on_authorized(gateway::Verdict verdict, const gateway::Identity& identity) override;
+  void on_authorized(const Authorization& authorization, const gateway::Identity& identity) override;
 
   // --- UpstreamUser ---
   void on_upstream_ready(Upstream& upstream) override;
@@ -141,7 +141,7 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   // exchange.cc
   Opened reopen();
   void save_head(std::string_view head_bytes);
-  size_t judge(const wire::RequestHead& head, const gateway::Entry& entry, gateway::Verdict verdict,
+  size_t judge(const wire::RequestHead& head, const gateway::Entry& entry, const Authorization& authorization,
                std::string_view head_bytes, std::string_view rest);
   void note_route(std::string_view method, std::string_view path);
   bool within_address_limits();

@@ -13,7 +13,7 @@
 
 namespace weir::proxy {
 
-enum class TimerOwner : uint8_t { downstream, downstream_send, upstream, connecting, callout, worker };
+enum class TimerOwner : uint8_t { downstream, downstream_send, upstream, connecting, question, authorizer, worker };
 
 struct Timer {
   uint64_t deadline_ns = 0;  // 0: none

@@ -30,7 +30,6 @@ Worker::Worker(WorkerOptions options, std::unique_ptr<Logger> logger)
       connectings_(options_.upstreams),
       upstreams_(options_.upstreams),
       exchanges_(options_.connections),
-      callouts_(options_.callouts),
       mail_event_(::eventfd(0, EFD_CLOEXEC)) {}
 
 Worker::~Worker() {
@@ -62,7 +61,6 @@ Result<> Worker::set_up() {
   dead_downstreams_.reserve(kBatch);
   dead_upstreams_.reserve(kBatch);
   over_exchanges_.reserve(kBatch);
-  over_callouts_.reserve(kBatch);
   streams_ = std::make_unique<StreamContext>(
       StreamContext{.engine = *engine_,
                     .buffers = *buffers_,
@@ -245,10 +243,10 @@ void Worker::take(NewSnapshot& message) {
   for (const WorkerListener& listener : options_.listeners) {
     if (listener.descriptor >= 0 && !listener.unix_socket) io::set_user_timeout(listener.descriptor, timeouts().send);
   }
-  authorizer_->clear_cache();
   if (previous != nullptr && previous->exchanges == 0) {
     snapshots_.remove_if([&](const HeldSnapshot& held) { return &held == previous; });
   }
+  authorizer_->on_new_snapshot();
 }
 
 void Worker::take(NewTokens& message) {
@@ -267,6 +265,7 @@ void Worker::take(Drain& message) {
     engine_->close(std::exchange(options_.listeners[i].descriptor, -1));
   }
   for (const auto& place : origins_) place->close_idle();
+  authorizer_->on_drain();
   downstreams_.for_each_used([](Downstream& downstream) { downstream.close_if_idle(); });
 }
 
@@ -316,9 +315,6 @@ void Worker::reap(Upstream& upstream) {
 void Worker::release_later(Exchange& exchange) {
   over_exchanges_.push_back(&exchange);
 }
-void Worker::release_later(Callout& callout) {
-  over_callouts_.push_back(&callout);
-}
 
 void Worker::defer_failure(UpstreamUser& user, UpstreamFault fault, std::string why) {
   count_upstream_fault(fault);
@@ -360,8 +356,7 @@ void Worker::forget_user(UpstreamUser& user) {
 // end last.
 void Worker::settle() {
   while (!failures_.empty() || !to_run_.empty() || !to_flush_.empty() || !requests_to_send_.empty() ||
-         !dead_downstreams_.empty() || !dead_upstreams_.empty() || !over_exchanges_.empty() ||
-         !over_callouts_.empty()) {
+         !dead_downstreams_.empty() || !dead_upstreams_.empty() || !over_exchanges_.empty()) {
     failures_running_.swap(failures_);
     for (DeferredFailure& failure : failures_running_) {
       if (failure.user != nullptr) std::exchange(failure.user, nullptr)->on_upstream_failed(failure.fault, failure.why);
@@ -386,8 +381,6 @@ void Worker::settle() {
       exchanges_.release(*exchange);
     }
     over_exchanges_.clear();
-    for (Callout* callout : over_callouts_) callouts_.release(*callout);
-    over_callouts_.clear();
     for (size_t i = 0; i < dead_downstreams_.size(); i++) {
       Downstream& downstream = *dead_downstreams_[i];
       if (downstream.slot_used && downstream.stream().terminating() && downstream.try_close())
@@ -419,8 +412,11 @@ void Worker::fire(Timer& timer) {
     case TimerOwner::connecting:
       static_cast<Connecting*>(timer.object)->on_timer();
       break;
-    case TimerOwner::callout:
-      static_cast<Callout*>(timer.object)->on_timer();
+    case TimerOwner::question:
+      authorizer_->on_timer(*static_cast<Question*>(timer.object));
+      break;
+    case TimerOwner::authorizer:
+      authorizer_->on_timer();
       break;
     case TimerOwner::worker:
       if (&timer == &tick_) {

@@ -54,13 +54,15 @@ struct WorkerOptions {
   io::EngineOptions engine;
   uint32_t connections = 20000;  // of this worker
   uint32_t upstreams = 65536;
-  uint32_t callouts = 4096;
+  uint32_t callouts = 64;     // connections to the authorizer's service
+  uint32_t questions = 2048;  // that are asked of it, or wait for a connection
   std::vector<WorkerListener> listeners;
   record::Journal* journal = nullptr;
   gateway::Limiter* limiter = nullptr;  // all workers'; may be null while no limit is set
 };
 
-// A snapshot with the number of exchanges that began with it. It goes when they have ended and a newer one is there.
+// A snapshot with the number of exchanges (and of questions to the authorizer) that began with it. It goes when they
+// have ended and a newer one is there.
 struct HeldSnapshot {
   std::shared_ptr<const Snapshot> snapshot;
   uint32_t exchanges = 0;
@@ -108,7 +110,9 @@ class Worker {
   const gateway::Timeouts& timeouts() const { return held_->snapshot->policy->config.timeouts; }
   const gateway::Limits& limits() const { return held_->snapshot->policy->config.limits; }
   HeldSnapshot* hold_snapshot();
+  void retain_snapshot(HeldSnapshot& held) { held.exchanges++; }
   void drop_snapshot(HeldSnapshot* held);
+  bool is_newest(const HeldSnapshot& held) const { return &held == held_; }
   Origin* origin(uint32_t index) { return index < origins_.size() ? origins_[index].get() : nullptr; }
   MemoryBudget& event_memory() { return event_memory_; }
   // How many there have been, with these.
@@ -130,11 +134,8 @@ class Worker {
   void release(Connecting& connecting) { connectings_.release(connecting); }
   Upstream* acquire_upstream() { return upstreams_.acquire(); }
   Exchange* begin_exchange(Downstream& downstream);
-  Callout* acquire_callout() { return callouts_.acquire(); }
-  template <class Use>
-  void for_each_callout(Use&& use) {
-    callouts_.for_each_used(use);
-  }
+  uint32_t callouts_max() const { return options_.callouts; }
+  uint32_t questions_max() const { return options_.questions; }
   bool uses_client(const tls::ClientContext& client);
 
   // Done when the completions at hand have been run.
@@ -144,7 +145,6 @@ class Worker {
   void reap(Downstream& downstream);
   void reap(Upstream& upstream);
   void release_later(Exchange& exchange);
-  void release_later(Callout& callout);
   void defer_failure(UpstreamUser& user, UpstreamFault fault, std::string why);
   void tell_failure_later(UpstreamUser& user, UpstreamFault fault, std::string why);  // it was counted already
   void count_upstream_fault(UpstreamFault fault);
@@ -196,7 +196,6 @@ class Worker {
   SlotPool<Connecting> connectings_;  // fewer than upstreams_: each has an attempt
   SlotPool<Upstream> upstreams_;
   SlotPool<Exchange> exchanges_;
-  SlotPool<Callout> callouts_;
   std::vector<std::unique_ptr<Origin>> origins_;
   std::list<HeldSnapshot> snapshots_;
   HeldSnapshot* held_ = nullptr;  // the newest
@@ -218,7 +217,6 @@ class Worker {
   std::vector<Downstream*> dead_downstreams_;
   std::vector<Upstream*> dead_upstreams_;
   std::vector<Exchange*> over_exchanges_;
-  std::vector<Callout*> over_callouts_;
   std::vector<DeferredFailure> failures_;
   std::vector<DeferredFailure> failures_running_;
 
