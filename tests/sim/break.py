@@ -35,6 +35,10 @@ BREAKS = {
     "uid": ("worker.cc", "  if (listener.unix_socket && !listener.allowed_uids.empty()) {", "  if (listener.unix_socket && listener.trusted && listener.allowed_uids.empty()) {"),
     # A connection on which the body of a bodiless answer may still come, for the next exchange.
     "leftover": ("exchange_answer.cc", "if (wire::may_carry_forbidden_body(head, method_)) {", "if (head.status == 0) {"),
+    # The second of two answers of the authorizer's service, for the next user.
+    "verdict": ("callout.cc", "  return kept_since_ns_ + kRestNs;\n", "  return kept_since_ns_;\n"),
+    # The verdict of an earlier configuration's authorizer, in the cache of a newer one.
+    "reload": ("authorizer.cc", "      if (newest) cache_.keep_granted(", "      cache_.keep_granted("),
     # A connection on which an answer is still coming, for the next exchange.
     "cross": ("exchange.cc", "  let_upstream_go(false);\n  record_end();\n", "  let_upstream_go(true);\n  record_end();\n"),
     # An address at which nobody answers is waited for until its timeout.

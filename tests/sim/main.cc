@@ -113,9 +113,10 @@ void run(const Options& options, const std::string& folder) {
   }
   fmt::print(
       "{} seeds, {} turns, {} s simulated: {} requests, {} answered whole, {} refusals, {} interceptions, {} "
-      "completed, {} tried twice\n",
+      "completed, {} tried twice, {} questions to the authorizer shared, {} of its connections spoilt\n",
       totals.seeds, totals.turns, totals.simulated_ns / kNsPerSecond, totals.requests, totals.answered_whole,
-      totals.refused, totals.interceptions, totals.completed, totals.retried);
+      totals.refused, totals.interceptions, totals.completed, totals.retried, totals.questions_shared,
+      totals.authorizer_spoilt);
 }
 
 }  // namespace

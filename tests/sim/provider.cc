@@ -131,6 +131,9 @@ void Provider::check_head(Plan& plan, const wire::RequestHead& head, std::string
       for (uint32_t version = plan.key_version; version <= world_.key_version() && !right; version++) {
         const std::string key = world_.operator_key(plan.provider, version);
         right = header.value == (plan.credential_header == "authorization" ? "Bearer " + key : key);
+        require(!right || plan.verdict_version < 0 || plan.verdict_version == version,
+                "request {} is made with the key of configuration {}, and let in by the authorizer of {}", plan.marker,
+                version, plan.verdict_version);
       }
     }
     require(right, "request {} bears the wrong credential: {}: {}", plan.marker, header.name, header.value);
@@ -261,8 +264,10 @@ void AuthorizerService::on_bytes(std::string_view bytes) {
             "the authorizer got a provider's credential: {}", in_);
     const Person* person = key_id.empty() ? world_.person_of(bearer->value.substr(7)) : world_.person_of_key(key_id);
     require(person != nullptr, "the authorizer is asked about somebody whom nobody is: {}", in_);
+    const auto version =
+        static_cast<uint32_t>(std::stoul(std::string(head.target.substr(std::string("/who/v").size()))));
     in_.erase(0, result.size);
-    answer(*person);
+    answer(*person, version);
   }
 }
 
@@ -272,28 +277,43 @@ void AuthorizerService::on_end(bool reset) {
   link_.close();
 }
 
-void AuthorizerService::answer(const Person& person) {
+void AuthorizerService::answer(const Person& person, uint32_t version) {
   Random& random = world_.random();
-  std::string body = fmt::format(R"({{"id":"{}","username":"{}","more":[1,2]}})", person.id, person.username);
+  std::string body = fmt::format(R"({{"id":"{}","username":"{}","more":[1,2]}})", person.id_of(version), person.username);
   int status = person.known ? 200 : 401;
   const uint64_t fault = world_.authorizer_faulty() ? random.below(10) : 9;
   uint64_t delay_ns = random.skewed(30 * kNsPerMs);
   if (fault == 0) body = "{not json";
   if (fault == 1) status = 500;
   if (fault == 2) delay_ns = 20 * kNsPerSecond;
-  std::string wire = fmt::format("HTTP/1.1 {} X\r\nContent-Type: application/json\r\n", status);
+  std::string interim;
+  for (uint64_t i = random.percent(30) ? random.between(1, 3) : 0; i > 0; i--)
+    interim += random.percent(50) ? "HTTP/1.1 100 Continue\r\n\r\n" : "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+  std::string wire = interim + fmt::format("HTTP/1.1 {} X\r\nContent-Type: application/json\r\n", status);
   const uint64_t framing = random.below(3);
   if (framing == 0) wire += fmt::format("Content-Length: {}\r\n\r\n{}", body.size(), body);
   if (framing == 1) wire += fmt::format("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{}\r\n0\r\n\r\n", body.size(), body);
   if (framing == 2) wire += fmt::format("Connection: close\r\n\r\n{}", body);
+  // Twice the same answer, at once or a little later; the second must become no other person's.
+  const bool twice = framing != 2 && world_.authorizer_doubles() && random.percent(40);
+  const std::string later = twice && random.percent(60) ? wire : std::string();
+  if (twice && later.empty()) wire += wire;
   const bool cut = fault == 3 || fault == 4;
   if (cut) wire.resize(random.size(0, wire.size() - 1 - (framing == 2 ? body.size() : 0)));
   const bool closes = framing == 2 || cut;
-  trace("authorizer on link {}: {} for {}{}", link_.id(), status, person.username, cut ? ", cut" : "");
-  world_.kernel().after(delay_ns, [this, wire, closes, reset = fault == 4] {
+  trace("authorizer on link {}: {} for {}{}{}", link_.id(), status, person.username, twice ? ", twice" : "",
+        cut ? ", cut" : "");
+  world_.kernel().after(delay_ns, [this, wire, later, closes, reset = fault == 4] {
     if (over_) return;
     link_.write(wire);
-    if (!closes) return;
+    if (!closes) {
+      if (!later.empty()) {
+        world_.kernel().after(world_.random().below(20 * kNsPerMs), [this, later] {
+          if (!over_) link_.write(later);
+        });
+      }
+      return;
+    }
     over_ = true;
     if (reset) {
       link_.reset();

@@ -99,6 +99,10 @@ void Scripts::choose_auth(Plan& plan, bool trusted) {
   }
 }
 
+std::string Person::id_of(uint32_t version) const {
+  return fmt::format("{}{:03x}{}", id.substr(0, 20), version, id.substr(23));
+}
+
 // The key id stands for the token, which a centralized caller then leaves out.
 void Scripts::delegate(Plan& plan) {
   plan.delegated = true;

@@ -37,6 +37,9 @@ struct Person {
   std::string id;     // initiator
   std::string username;
   bool known = true;  // to the authorizer
+
+  // As the http authorizer of the configuration of that version knows the person: its verdicts can be told apart.
+  std::string id_of(uint32_t version) const;
 };
 
 struct AnswerPlan {
@@ -102,8 +105,9 @@ struct Plan {
   uint64_t died_ns = 0;       // when the provider ended the connection instead of an answer's last byte
   size_t answer_written = 0;  // of answer.wire
   bool answer_done = false;
-  bool answer_cut = false;  // by its fault, or because weir closed
-  uint32_t starts = 0;      // in the journal
+  bool answer_cut = false;       // by its fault, or because weir closed
+  uint32_t starts = 0;           // in the journal
+  int64_t verdict_version = -1;  // of the configuration whose authorizer has let it in; -1: not known
   uint32_t ends = 0;
   uint32_t usages = 0;
   bool completed = false;  // by the journal

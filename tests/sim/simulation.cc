@@ -15,7 +15,7 @@ struct WorkerProbe {
   static uint32_t upstreams(const Worker& worker) { return worker.upstreams_.used_count(); }
   static uint32_t connectings(const Worker& worker) { return worker.connectings_.used_count(); }
   static uint32_t exchanges(const Worker& worker) { return worker.exchanges_.used_count(); }
-  static uint32_t callouts(const Worker& worker) { return worker.callouts_.used_count(); }
+  static uint32_t questions(const Worker& worker) { return worker.authorizer_->question_count(); }
   static uint32_t blocks(const Worker& worker) { return worker.buffers_->blocks_in_use(); }
   static void watch_released_blocks(Worker& worker) { worker.buffers_->watch_released_blocks(); }
   static bool released_blocks_untouched(const Worker& worker) {
@@ -146,9 +146,9 @@ void Simulation::on_turn() {
   check_slots();
   while (WorkerProbe::first_key(*worker_) != operator_key(0, known_key_version_)) known_key_version_++;
   require(kernel_.now_ns() - Kernel::kStartNs < kEndNs,
-          "no end after {} s: {} downstreams, {} upstreams, {} exchanges, {} callouts", kEndNs / kNsPerSecond,
+          "no end after {} s: {} downstreams, {} upstreams, {} exchanges, {} questions", kEndNs / kNsPerSecond,
           WorkerProbe::downstreams(*worker_), WorkerProbe::upstreams(*worker_), WorkerProbe::exchanges(*worker_),
-          WorkerProbe::callouts(*worker_));
+          WorkerProbe::questions(*worker_));
 }
 
 void Simulation::check_slots() {
@@ -186,7 +186,13 @@ void Simulation::take(const record::Start& start) {
   require(++plan->starts == 1, "request {} begins twice in the journal", plan->marker);
   require(plan->refusal == 0, "request {} is to be refused, and begins in the journal", plan->marker);
   by_interception_[start.id.text()] = plan;
-  if (shape_.authorizer != gateway::AuthorizerKind::none) {
+  if (shape_.authorizer == gateway::AuthorizerKind::http) {
+    uint32_t version = plan->key_version;
+    while (version < key_version_ && start.initiator_id != plan->person->id_of(version)) version++;
+    plan->verdict_version = version;
+    require(start.initiator_id == plan->person->id_of(version), "request {} is recorded as {}'s instead of {}'s",
+            plan->marker, start.initiator_id, plan->person->id_of(version));
+  } else if (shape_.authorizer == gateway::AuthorizerKind::store) {
     require(start.initiator_id == plan->person->id, "request {} is recorded as {}'s instead of {}'s", plan->marker,
             start.initiator_id, plan->person->id);
   }
@@ -238,7 +244,8 @@ void Simulation::check_idle(const char* when) {
   require(WorkerProbe::downstreams(*worker_) == 0, "{} connections are left {}", WorkerProbe::downstreams(*worker_),
           when);
   require(WorkerProbe::exchanges(*worker_) == 0, "{} exchanges are left {}", WorkerProbe::exchanges(*worker_), when);
-  require(WorkerProbe::callouts(*worker_) == 0, "{} callouts are left {}", WorkerProbe::callouts(*worker_), when);
+  require(WorkerProbe::questions(*worker_) == 0, "{} questions to the authorizer are left {}",
+          WorkerProbe::questions(*worker_), when);
   require(WorkerProbe::connectings(*worker_) == 0, "{} connections are being made {}",
           WorkerProbe::connectings(*worker_), when);
   require(WorkerProbe::upstreams(*worker_) == 0, "{} upstream connections are left {}",
@@ -265,6 +272,8 @@ void Simulation::check_plans(Totals& totals) {
     totals.retried += plan.attempts > 1;
   }
   totals.requests += plans_.size();
+  totals.questions_shared += worker_->counters().authorizer_shared.value();
+  totals.authorizer_spoilt += worker_->counters().authorizer_unsolicited.value();
   for (const Counter& refusals : worker_->counters().refusals) totals.refused += refusals.value();
 }
 

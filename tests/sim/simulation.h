@@ -22,6 +22,7 @@ namespace weir::sim {
 struct Shape {
   gateway::AuthorizerKind authorizer = gateway::AuthorizerKind::store;
   bool authorizer_faulty = false;
+  bool authorizer_doubles = false;
   bool provider_faults = false;
   bool odd_requests = false;
   bool clients_leave = false;
@@ -39,7 +40,7 @@ struct Shape {
 // Over all seeds, to see that the simulation reaches what it is for.
 struct Totals {
   uint64_t seeds = 0, turns = 0, simulated_ns = 0, requests = 0, answered_whole = 0, interceptions = 0, completed = 0,
-           retried = 0, refused = 0;
+           retried = 0, refused = 0, questions_shared = 0, authorizer_spoilt = 0;
 };
 
 class Simulation : public World {
@@ -61,6 +62,9 @@ class Simulation : public World {
   bool authorizer_faulty() override { return shape_.authorizer_faulty; }
   bool has_rules() override { return shape_.rules; }
   std::string_view username_of(const Plan& plan) override;
+  bool authorizer_doubles() override {
+    return shape_.authorizer_doubles && kernel_.weather().clock_jump_per_10000 == 0;
+  }
   void client_finished() override;
 
  private:

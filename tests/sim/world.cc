@@ -34,6 +34,7 @@ void Simulation::draw_shape() {
   shape_.authorizer = random_.percent(40)   ? gateway::AuthorizerKind::http
                       : random_.percent(80) ? gateway::AuthorizerKind::store
                                             : gateway::AuthorizerKind::none;
+  shape_.authorizer_doubles = random_.percent(50);
   shape_.late_addresses = random_.percent(20);
   shape_.odd_requests = random_.percent(50);
   shape_.rules = random_.percent(30);
@@ -73,7 +74,8 @@ void Simulation::draw_weather(Weather& weather) {
 }
 
 void Simulation::make_people() {
-  const size_t count = random_.size(1, 4);
+  // With many of them there are questions that wait for each other's connection.
+  const size_t count = random_.size(1, shape_.authorizer == gateway::AuthorizerKind::http ? 12 : 4);
   for (uint32_t i = 0; i < count; i++) {
     Person person;
     person.number = i;
@@ -130,7 +132,8 @@ address = "127.0.0.1:4001"
       text += "[authorizer]\nkind = \"none\"\n";
       break;
     case gateway::AuthorizerKind::http:
-      text += "[authorizer]\nkind = \"http\"\nurl = \"http://authorizer.test/who\"\ntimeout = \"5s\"\n";
+      text += fmt::format("[authorizer]\nkind = \"http\"\nurl = \"http://authorizer.test/who/v{}\"\ntimeout = \"5s\"\n",
+                          key_version_);
       break;
   }
   for (uint32_t i = 0; i < kProviderCount; i++) {
@@ -187,7 +190,8 @@ void Simulation::make_worker() {
   options.engine.buffer_size = static_cast<uint32_t>(pick(random_, {1024, 1024, 4096}));
   options.connections = shape_.small_pools ? static_cast<uint32_t>(pick(random_, {1, 2, 64})) : 64;
   options.upstreams = shape_.small_pools ? static_cast<uint32_t>(pick(random_, {1, 2, 64})) : 64;
-  options.callouts = shape_.small_pools ? static_cast<uint32_t>(pick(random_, {1, 64})) : 64;
+  options.callouts = static_cast<uint32_t>(pick(random_, {1, 2, 64}));
+  options.questions = shape_.small_pools ? static_cast<uint32_t>(pick(random_, {1, 64})) : 64;
   if (shape_.limits) limiter_ = std::make_unique<gateway::Limiter>(options.connections);
   options.limiter = limiter_.get();
   listener_ = kernel_.add_listener(Kernel::Family::internet);
