@@ -10,6 +10,7 @@
 #include <openssl/x509v3.h>
 
 #include "base/assert.h"
+#include "tls/chain.h"
 #include "tls/context_defaults.h"
 #include "tls/trust.h"
 
@@ -71,9 +72,11 @@ Result<std::unique_ptr<ClientContext>> ClientContext::make(const std::string& ca
   SSL_CTX* context = impl->context.get();
   SSL_CTX_set_cert_store(context, store->release());
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nullptr);
+  SSL_CTX_set_cert_verify_callback(context, verify_chain, nullptr);
 
   X509_VERIFY_PARAM* verify = SSL_CTX_get0_param(context);
-  // An operator may pin an intermediate or a server's own certificate: trust in it is as good as in a root.
+  // An operator may pin an intermediate, which is as good as a root, or a server's own certificate, which stands for
+  // itself alone (verify_chain).
   X509_VERIFY_PARAM_set_flags(verify, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST);
   const IpLiteral ip = parse_ip(impl->host);
   impl->is_ip_literal = ip.size > 0;

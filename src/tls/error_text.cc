@@ -35,6 +35,15 @@ std::string describe_certificate(const Failure& failure) {
       return fmt::format(
           "{}an authority in {} has the name of the one that signed the certificate of {}, but another key", kPrefix,
           failure.ca_file, failure.host);
+    case X509_V_ERR_INVALID_CA:
+    case X509_V_ERR_KEYUSAGE_NO_CERTSIGN:
+      return fmt::format(
+          "{}the certificate of {} was signed by one that is no authority ({}); a server's own certificate in {} "
+          "stands "
+          "for that server alone",
+          kPrefix, failure.host,
+          failure.verify_result == X509_V_ERR_INVALID_CA ? "basicConstraints: no CA" : "keyUsage: no keyCertSign",
+          failure.ca_file);
     default:  // the library's list grows; its own words serve for the rest
       return fmt::format("{}{} ({})", kPrefix, X509_verify_cert_error_string(failure.verify_result), failure.host);
   }

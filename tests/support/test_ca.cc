@@ -5,6 +5,7 @@
 #include <fstream>
 #include <iterator>
 #include <system_error>
+#include <utility>
 
 #include <openssl/bio.h>
 #include <openssl/ec_key.h>
@@ -24,7 +25,9 @@ struct CertificateSpec {
   std::string alternative_names;
   int64_t valid_from_s;
   int64_t valid_until_s;
-  bool is_authority;
+  std::string basic_constraints;
+  std::string key_usage;
+  bool version_1;
 };
 
 bssl::UniquePtr<EVP_PKEY> make_key() {
@@ -45,7 +48,7 @@ void add_extension(X509* certificate, int nid, const std::string& value) {
 bssl::UniquePtr<X509> make_certificate(const CertificateSpec& spec, EVP_PKEY* key, X509* issuer, EVP_PKEY* issuer_key) {
   bssl::UniquePtr<X509> certificate(X509_new());
   X509* made = certificate.get();
-  X509_set_version(made, X509_VERSION_3);
+  X509_set_version(made, spec.version_1 ? X509_VERSION_1 : X509_VERSION_3);
   uint64_t serial = 0;
   RAND_bytes(reinterpret_cast<uint8_t*>(&serial), sizeof serial);
   ASN1_INTEGER_set_uint64(X509_get_serialNumber(made), serial >> 1);
@@ -56,8 +59,12 @@ bssl::UniquePtr<X509> make_certificate(const CertificateSpec& spec, EVP_PKEY* ke
   X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, reinterpret_cast<const uint8_t*>(spec.subject.data()),
                              static_cast<int>(spec.subject.size()), -1, 0);
   X509_set_issuer_name(made, issuer == nullptr ? subject : X509_get_subject_name(issuer));
-  add_extension(made, NID_basic_constraints, spec.is_authority ? "critical,CA:TRUE" : "critical,CA:FALSE");
-  if (!spec.alternative_names.empty()) add_extension(made, NID_subject_alt_name, spec.alternative_names);
+  const auto extend = [&](int nid, const std::string& value) {
+    if (!value.empty() && !spec.version_1) add_extension(made, nid, value);
+  };
+  extend(NID_basic_constraints, spec.basic_constraints);
+  extend(NID_key_usage, spec.key_usage);
+  extend(NID_subject_alt_name, spec.alternative_names);
   ASSERT(X509_sign(made, issuer_key, EVP_sha256()) > 0);
   return certificate;
 }
@@ -83,18 +90,21 @@ std::string key_pem(EVP_PKEY* key) {
 
 }  // namespace
 
-TestCa::TestCa(const std::string& name) : key_(make_key()) {
+TestCa::TestCa(const std::string& name) {
+  authority_.key = make_key();
   std::string pattern = (std::filesystem::temp_directory_path() / "weir-test-ca-XXXXXX").string();
   ASSERT(mkdtemp(pattern.data()) != nullptr);
   directory_ = pattern;
-  certificate_ =
+  authority_.certificate =
       make_certificate({.subject = name.empty() ? "Test authority " + directory_.substr(directory_.size() - 6) : name,
                         .alternative_names = {},
                         .valid_from_s = -86400,
                         .valid_until_s = 86400,
-                        .is_authority = true},
-                       key_.get(), nullptr, key_.get());
-  write("ca.pem", certificate_pem(certificate_.get()));
+                        .basic_constraints = "critical,CA:TRUE",
+                        .key_usage = {},
+                        .version_1 = false},
+                       authority_.key.get(), nullptr, authority_.key.get());
+  write("ca.pem", certificate_pem(authority_.certificate.get()));
 }
 
 TestCa::~TestCa() {
@@ -103,16 +113,24 @@ TestCa::~TestCa() {
 }
 
 CertificateFiles TestCa::issue(const LeafSpec& spec) const {
-  const bssl::UniquePtr<EVP_PKEY> key = make_key();
+  bssl::UniquePtr<EVP_PKEY> key = make_key();
   const CertificateSpec about{.subject = spec.name,
                               .alternative_names = spec.alternative_names,
                               .valid_from_s = spec.valid_from_s,
                               .valid_until_s = spec.valid_until_s,
-                              .is_authority = false};
-  const bssl::UniquePtr<X509> certificate = make_certificate(
-      about, key.get(), spec.self_signed ? nullptr : certificate_.get(), spec.self_signed ? key.get() : key_.get());
-  return {.certificate = write(spec.name + ".pem", certificate_pem(certificate.get())),
-          .key = write(spec.name + ".key", key_pem(key.get()))};
+                              .basic_constraints = spec.basic_constraints,
+                              .key_usage = spec.key_usage,
+                              .version_1 = spec.version_1};
+  const Issued& issuer = spec.issuer.empty() ? authority_ : issued_.at(spec.issuer);
+  bssl::UniquePtr<X509> certificate =
+      make_certificate(about, key.get(), spec.self_signed ? nullptr : issuer.certificate.get(),
+                       spec.self_signed ? key.get() : issuer.key.get());
+  std::string pem = certificate_pem(certificate.get());
+  if (!spec.issuer.empty()) pem += read_file(directory_ + "/" + spec.issuer + ".pem");
+  const CertificateFiles files{.certificate = write(spec.name + ".pem", pem),
+                               .key = write(spec.name + ".key", key_pem(key.get()))};
+  issued_[spec.name] = {.key = std::move(key), .certificate = std::move(certificate)};
+  return files;
 }
 
 std::string TestCa::write(const std::string& name, const std::string& content) const {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 
 #include <openssl/evp.h>
@@ -22,6 +23,11 @@ struct LeafSpec {
   int64_t valid_from_s = -3600;                        // from now
   int64_t valid_until_s = 3600;
   bool self_signed = false;
+  std::string issuer =
+      {};  // the name of one that was issued before, which then follows in the file; empty: the authority
+  std::string basic_constraints = "critical,CA:FALSE";  // empty: none
+  std::string key_usage = {};
+  bool version_1 = false;  // without extensions
 };
 
 class TestCa {
@@ -39,9 +45,13 @@ class TestCa {
   std::string write(const std::string& name, const std::string& content) const;
 
  private:
+  struct Issued {
+    bssl::UniquePtr<EVP_PKEY> key;
+    bssl::UniquePtr<X509> certificate;
+  };
   std::string directory_;
-  bssl::UniquePtr<EVP_PKEY> key_;
-  bssl::UniquePtr<X509> certificate_;
+  Issued authority_;
+  mutable std::map<std::string, Issued> issued_;
 };
 
 // A PEM private key that needs `password`.

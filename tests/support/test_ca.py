@@ -97,6 +97,23 @@ def make(directory, hosts=DEFAULT_HOSTS):
     return {path.name: path for path in sorted(directory.iterdir()) if path.suffix in (".pem", ".key")}
 
 
+def issue_chain(directory, issued):
+    """Issues [(name, issuer or None: signs itself, extensions or None: X.509 v1)] in this order, for localhost."""
+    directory = pathlib.Path(directory)
+    with tempfile.TemporaryDirectory() as temporary:
+        work = pathlib.Path(temporary)
+        for name, issuer, extensions in issued:
+            new_key(directory / f"{name}.key")
+            run("req", "-new", "-key", directory / f"{name}.key", "-subj", f"/CN={name}", "-out", work / "request.pem")
+            signer = ["-CA", directory / f"{issuer}.pem", "-CAkey", directory / f"{issuer}.key"] if issuer else \
+                ["-signkey", directory / f"{name}.key"]
+            if extensions is not None:
+                (work / "extensions").write_text("\n".join(["subjectAltName=DNS:localhost", *extensions]) + "\n")
+                signer += ["-extfile", work / "extensions"]
+            run("x509", "-req", "-in", work / "request.pem", "-days", 2, "-set_serial", hash(name) & 0xFFFFFFFF, *signer,
+                "-out", directory / f"{name}.pem")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("directory")

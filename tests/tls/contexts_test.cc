@@ -174,6 +174,98 @@ TEST_CASE("tls: a self-signed certificate is refused unless the CA file holds it
   Pair(*contexts.server, **pinned).require_handshake();
 }
 
+// Who may sign. The same set, made with the openssl command, is judged by Python's ssl in tests/e2e/test_tls.py.
+namespace {
+
+struct ChainCase {
+  const char* name;
+  std::vector<test::LeafSpec> issued;  // in this order; the last is the server's
+  std::vector<const char*> trusted;    // of them, beside: "ca", the authority
+  const char* error;                   // a part of it; empty: accepted
+};
+
+test::LeafSpec leaf(const std::string& issuer = "") {
+  return {.name = "leaf", .issuer = issuer};
+}
+test::LeafSpec issuing(const std::string& constraints, const std::string& key_usage = "") {
+  return {.name = "issuing", .basic_constraints = constraints, .key_usage = key_usage};
+}
+test::LeafSpec root(const std::string& constraints, const std::string& key_usage = "") {
+  return {.name = "root", .self_signed = true, .basic_constraints = constraints, .key_usage = key_usage};
+}
+
+constexpr const char* kNoCa = "no authority (basicConstraints: no CA)";
+constexpr const char* kNoCertSign = "no authority (keyUsage: no keyCertSign)";
+
+const ChainCase kChains[] = {
+    {"signed by the authority", {leaf()}, {"ca"}, ""},
+    {"through an intermediate", {issuing("critical,CA:TRUE", "keyCertSign"), leaf("issuing")}, {"ca"}, ""},
+    {"the intermediate alone is trusted", {issuing("CA:TRUE"), leaf("issuing")}, {"issuing"}, ""},
+    {"an intermediate without keyUsage", {issuing("CA:TRUE"), leaf("issuing")}, {"ca"}, ""},
+    {"pinned, signed by the authority", {leaf()}, {"leaf"}, ""},
+    {"pinned, and the authority is trusted too", {leaf()}, {"ca", "leaf"}, ""},
+    {"pinned, self-signed", {{.name = "leaf", .self_signed = true}}, {"leaf"}, ""},
+    {"pinned, self-signed, without basicConstraints",
+     {{.name = "leaf", .self_signed = true, .basic_constraints = ""}},
+     {"leaf"},
+     ""},
+    {"signed by a pinned server's certificate", {issuing("critical,CA:FALSE"), leaf("issuing")}, {"issuing"}, kNoCa},
+    {"signed by it, with its authority trusted", {issuing("CA:FALSE"), leaf("issuing")}, {"ca", "issuing"}, kNoCa},
+    {"signed by a pinned self-signed server's certificate", {root("CA:FALSE"), leaf("root")}, {"root"}, kNoCa},
+    {"through an intermediate that is no CA", {issuing("critical,CA:FALSE"), leaf("issuing")}, {"ca"}, "CA"},
+    {"through an intermediate without basicConstraints", {issuing(""), leaf("issuing")}, {"ca"}, "CA"},
+    {"a root without basicConstraints", {root(""), leaf("root")}, {"root"}, kNoCa},
+    {"a root whose keyUsage has no keyCertSign",
+     {root("CA:TRUE", "digitalSignature"), leaf("root")},
+     {"root"},
+     kNoCertSign},
+    {"an intermediate whose keyUsage has no keyCertSign",
+     {issuing("CA:TRUE", "digitalSignature"), leaf("issuing")},
+     {"ca"},
+     "verify failed"},
+    {"an X.509 v1 root", {{.name = "root", .self_signed = true, .version_1 = true}, leaf("root")}, {"root"}, kNoCa},
+    {"a root that allows nothing between",
+     {root("critical,CA:TRUE,pathlen:0"),
+      {.name = "issuing", .issuer = "root", .basic_constraints = "CA:TRUE"},
+      leaf("issuing")},
+     {"root"},
+     "verify failed"},
+    {"a root that allows one between",
+     {root("critical,CA:TRUE,pathlen:1"),
+      {.name = "issuing", .issuer = "root", .basic_constraints = "CA:TRUE"},
+      leaf("issuing")},
+     {"root"},
+     ""},
+};
+
+}  // namespace
+
+TEST_CASE("tls: only authorities sign, whatever is in the trust store") {
+  for (const ChainCase& chain : kChains) {
+    INFO(chain.name);
+    const test::TestCa ca;
+    test::CertificateFiles server;
+    for (const test::LeafSpec& spec : chain.issued) server = ca.issue(spec);
+    std::string trusted;
+    for (const char* name : chain.trusted) {
+      const std::string pem = test::read_file(ca.directory() + "/" + name + ".pem");
+      constexpr std::string_view kEnd = "-----END CERTIFICATE-----\n";
+      trusted += pem.substr(0, pem.find(kEnd) + kEnd.size());  // without what signed it
+    }
+    const auto client = ClientContext::make(ca.write("trusted.pem", trusted), "gateway.test");
+    REQUIRE(client);
+    const auto context = Contexts::load(server);
+    if (*chain.error == 0) {
+      Pair(*context, **client).require_handshake();
+    } else {
+      const Outcome outcome = refused(*context, **client);
+      CHECK_MESSAGE(outcome.client.starts_with("certificate verify failed: "), outcome.client);
+      CHECK_MESSAGE(outcome.client.find(chain.error) != std::string::npos, outcome.client);
+      CHECK_MESSAGE(outcome.server.find("the client sent the alert") != std::string::npos, outcome.server);
+    }
+  }
+}
+
 TEST_CASE("tls: the system's store does not trust the test's authority") {
   const Contexts contexts;
   const auto client = ClientContext::make("", "gateway.test");
