@@ -39,6 +39,7 @@ enum class Ending : uint8_t {
   X(no_authentication_key,     400, "no authentication key provided",                                              client,   never, keep)   \
   X(conflicting_governance,    400, "governance headers with different values",                                    client,   never, keep)   \
   X(malformed_http,            400, "malformed HTTP: {}",                                                          client,   never, close)  \
+  X(plain_http,                400, "this port speaks TLS: use https://",                                          client,   never, close)  \
   X(malformed_target,          400, "malformed request target: {}",                                                client,   never, close)  \
   X(empty_body,                400, "the request body is empty; a JSON object is needed",                          client,   never, keep)   \
   X(invalid_json,              400, "the request body is not valid JSON: {}",                                      client,   never, keep)   \

@@ -123,18 +123,38 @@ void Downstream::on_receive(const io::Completion& completion) {
       return;
     case Stream::Event::failed:
       count_tls_failure();
-      if (stream_.tls() != nullptr && !stream_.tls()->error().empty() && worker_->log().enabled(LogLevel::info)) {
-        worker_->log().info("TLS with a client failed", {{"source", listener_->name},
-                                                         {"client", client_address()},
-                                                         {"reason", std::string_view(stream_.tls()->error())}});
+      if (stream_.tls() != nullptr && stream_.tls()->failed()) {
+        tls_failed(received.code);
+      } else {
+        client_gone(received.code);
       }
-      client_gone(received.code);
       return;
   }
   if (state_ == State::handshaking && stream_.ready()) {
     state_ = State::idle;
     set_deadline(worker_->now_ns() + worker_->timeouts().head);
   }
+}
+
+// The client hears why: by the alert that is on its way, or in its own words if it speaks HTTP without TLS.
+void Downstream::tls_failed(io::Code code) {
+  if (state_ == State::lingering || stream_.terminating()) return;
+  if (stream_.tls()->met_plain_http()) {
+    stream_.continue_in_plain();
+    refuse(gateway::Refusal::plain_http, {});
+    return;
+  }
+  if (worker_->log().enabled(LogLevel::info)) {
+    worker_->log().info("TLS with a client failed", {{"source", listener_->name},
+                                                     {"client", client_address()},
+                                                     {"reason", std::string_view(stream_.tls()->error())}});
+  }
+  if (stream_.all_sent()) {  // no alert
+    client_gone(code);
+    return;
+  }
+  if (state_ == State::exchange) std::exchange(exchange_, nullptr)->on_client_gone(code);
+  linger();
 }
 
 // A connection that ends inside its handshake counts as a failed one, whoever ended it.

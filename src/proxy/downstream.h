@@ -96,6 +96,7 @@ class Downstream : public Slot {
 
  private:
   void on_receive(const io::Completion& completion);
+  void tls_failed(io::Code code);
   void count_tls_failure();
   void take(std::string_view input);
   size_t consume(std::string_view input);

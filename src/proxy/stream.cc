@@ -34,6 +34,7 @@ void Stream::open(StreamContext& context, int descriptor, io::Token token, std::
   terminating_ = false;
   close_notified_ = false;
   tls_failed_ = false;
+  tls_over_ = false;
   fin_wanted_ = false;
 }
 
@@ -122,9 +123,16 @@ Stream::Received Stream::on_receive(const io::Completion& completion) {
     case io::Code::other:
       return {.event = Event::failed, .piece = {}, .code = completion.code};
   }
+  if (tls_over_) {
+    context_->buffers.release(piece.buffer);
+    if (completion.result == 0) return {.event = Event::ended, .piece = {}, .code = io::Code::ended};
+    if (receive_wanted_) arm_receive();
+    return {};
+  }
   if (completion.result == 0) {
     context_->buffers.release(piece.buffer);
     if (tls_ && (tls_failed_ || (!close_notified_ && tls_->receive_end() == tls::Status::failed && !ready()))) {
+      tls_over_ = true;
       return {.event = Event::failed, .piece = {}, .code = io::Code::other};
     }
     // Without close_notify the end could be an attacker's (RFC 9112 section 9.8).
@@ -143,7 +151,8 @@ Stream::Received Stream::decrypt(Piece cipher) {
   const tls::Status status = tls_->receive(cipher.bytes, plain);
   context_->buffers.release(cipher.buffer);
   if (status == tls::Status::closed) close_notified_ = true;
-  flush();  // handshake messages, alerts, tickets
+  if (tls_->met_plain_http()) tls_->outbox().clear();  // an alert means nothing to it
+  flush();                                             // handshake messages, alerts, tickets
   if (!plain.empty()) {
     if (status != tls::Status::ok) {
       // The end behind these bytes follows them: the socket may stay open for long, its receive must not.
@@ -161,7 +170,14 @@ Stream::Received Stream::decrypt(Piece cipher) {
     case tls::Status::failed:
       break;
   }
+  tls_over_ = true;
   return {.event = Event::failed, .piece = {}, .code = io::Code::other};
+}
+
+void Stream::continue_in_plain() {
+  ASSERT(!send_in_flight_ && wire_ == kNoBufferId);
+  tls_.reset();
+  tls_over_ = false;
 }
 
 void Stream::on_done(StreamOp op, const io::Completion& completion) {
@@ -246,7 +262,12 @@ void Stream::queue_small(std::string_view bytes) {
 // Turns waiting plaintext into ciphertext for one send. False: TLS has failed.
 bool Stream::encrypt() {
   BufferPool& buffers = context_->buffers;
-  if (!queue_.empty() && tls_->handshake_done()) {
+  if (tls_->failed()) {
+    // Nothing more can be encrypted; but the alert that tells the peer why may wait to be sent.
+    const bool lost = !queue_.empty();
+    drop_queue();
+    if (tls_->outbox().empty()) return !lost;
+  } else if (!queue_.empty() && tls_->handshake_done()) {
     const Segment* first = queue_.first();
     uint64_t taken = 0;
     tls::Status status = tls::Status::ok;
@@ -273,6 +294,13 @@ bool Stream::encrypt() {
   wire_offset_ = 0;
   wire_bytes_ = buffers.block(wire_).size();
   return true;
+}
+
+// REQUIRES: with TLS, or no send in flight.
+void Stream::drop_queue() {
+  queue_.clear(context_->segments, context_->buffers);
+  context_->buffers.release(tail_);
+  tail_ = kNoBufferId;
 }
 
 void Stream::flush() {
@@ -376,6 +404,15 @@ void Stream::terminate() {
   terminating_ = true;
   receive_wanted_ = false;
   if (connect_in_flight_) context_->engine.cancel(token(StreamOp::connect));
+  // A handshake that failed has left an alert, which tells the peer why; a shutdown would destroy it. The few bytes of
+  // a handshake always find room in the socket, so their send ends by itself.
+  if (tls_ && tls_->failed() && !tls_->handshake_done() && send_in_flight_) {
+    if (receive_in_flight_ && !receive_cancelling_) {
+      receive_cancelling_ = true;
+      context_->engine.cancel(token(StreamOp::receive));
+    }
+    return;
+  }
   if (receive_in_flight_ || sized_loan_.is_out() || send_in_flight_) context_->engine.shutdown(descriptor_);
 }
 

@@ -62,6 +62,8 @@ class Stream {
   bool ready() const { return !tls_ || tls_->handshake_done(); }
   tls::Machine* tls() { return tls_.get(); }
   bool secure() const { return tls_ != nullptr; }
+  // The peer has never spoken TLS (tls()->met_plain_http()): what is queued from here on goes as it is.
+  void continue_in_plain();
 
   // --- receiving ---
   void resume_receive();
@@ -84,7 +86,8 @@ class Stream {
     Piece piece;  // data: with one reference, the caller's
     io::Code code = io::Code::ok;
   };
-  // For completions of StreamOp::receive. A TLS failure is `failed` with tls()->error().
+  // For completions of StreamOp::receive. A TLS failure is `failed` with tls()->error(), once; the alert that tells the
+  // peer is on its way then, and what still comes is thrown away.
   Received on_receive(const io::Completion& completion);
   // For StreamOp::sized_receive and connect: notes that the operation is over.
   void on_done(StreamOp op, const io::Completion& completion);
@@ -148,6 +151,7 @@ class Stream {
   size_t side() const { return token_.op / kStreamOps; }
   void arm_receive();
   bool encrypt();
+  void drop_queue();
   void move_waiting_to_block();
   bool fits_behind(size_t size) const;
   Received decrypt(Piece cipher);
@@ -179,6 +183,7 @@ class Stream {
   bool terminating_ = false;
   bool fin_wanted_ = false;      // after what is queued
   bool tls_failed_ = false;      // behind bytes that were still good
+  bool tls_over_ = false;        // the failure was reported: what still comes is thrown away
   bool close_notified_ = false;  // TLS: the peer has said that it ends
 };
 

@@ -201,6 +201,13 @@ std::string_view Machine::alpn() const {
   return {reinterpret_cast<const char*>(name), size};
 }
 
+bool Machine::met_plain_http() const {
+  if (client_context_ != nullptr || handshake_done_ || !failed()) return false;
+  const std::string_view bytes(first_bytes_, first_size_);
+  const std::string_view method = bytes.substr(0, bytes.find(' '));
+  return method.size() >= 3 && std::ranges::all_of(method, [](char byte) { return byte >= 'A' && byte <= 'Z'; });
+}
+
 Status Machine::fail_from_queue(std::string_view doing) {
   Failure failure{.doing = doing,
                   .code = ERR_peek_error(),

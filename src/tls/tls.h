@@ -96,6 +96,9 @@ class Machine {
   bool resumed() const;
   std::string_view version() const;  // "TLSv1.3"
   std::string_view alpn() const;     // "http/1.1" or ""
+  // After `failed`: what the client sent begins like a request of HTTP without TLS.
+  bool met_plain_http() const;
+  bool failed() const { return status_ == Status::failed; }
   // For the log and refusals: "certificate verify failed: hostname mismatch (wanted api.example.com)". Never a secret.
   const std::string& error() const { return error_; }
 

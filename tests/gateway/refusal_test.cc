@@ -74,6 +74,7 @@ constexpr StatusCase kStatuses[] = {
     {Refusal::no_authentication_key, 400, "never"},
     {Refusal::conflicting_governance, 400, "never"},
     {Refusal::malformed_http, 400, "never"},
+    {Refusal::plain_http, 400, "never"},
     {Refusal::malformed_target, 400, "never"},
     {Refusal::empty_body, 400, "never"},
     {Refusal::invalid_json, 400, "never"},

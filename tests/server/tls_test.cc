@@ -141,14 +141,15 @@ TEST_CASE("tls: a large body and a large answer pass, over TLS on both sides") {
   CHECK(answer.ends_with("z\"}"));
 }
 
-TEST_CASE("tls: plain HTTP on a TLS port ends the connection, and others go on") {
+TEST_CASE("tls: plain HTTP on a TLS port is told so, and others go on") {
   const test::TestCa ca;
   Gateway gateway({.upstream_port = 1, .listeners = tls_listener(ca.issue({.alternative_names = "DNS:localhost"}))});
   Socket plain = gateway.connect();
   plain.send("GET / HTTP/1.1\r\nHost: gw\r\n\r\n");
   std::string said;
   for (std::string part = plain.receive(); !part.empty(); part = plain.receive()) said += part;
-  CHECK(said.find("HTTP/1.1 200") == std::string::npos);
+  CHECK(said.starts_with("HTTP/1.1 400 "));
+  CHECK(said.find("this port speaks TLS: use https://") != std::string::npos);
   auto context = tls::ClientContext::make(ca.ca_file(), "localhost");
   Socket socket = gateway.connect();
   TlsSocket client(socket, tls::Machine::client(**context));

@@ -211,8 +211,31 @@ TEST_CASE("tls: plain HTTP on a TLS port is recognised, whole and byte by byte")
       server.deliver(request, split);
       CHECK(server.status == Status::failed);
       CHECK(server.machine->error() == "plain http request on a TLS port");
+      CHECK(server.machine->met_plain_http());
     }
   }
+}
+
+TEST_CASE("tls: any method of HTTP is taken for plain HTTP, and nothing else is") {
+  const Contexts contexts;
+  const auto met = [&](std::string_view bytes, Split split) {
+    Side server{.machine = Machine::server(*contexts.server), .plaintext = {}};
+    server.deliver(bytes, split);
+    CHECK(server.status == Status::failed);
+    return server.machine->met_plain_http();
+  };
+  for (Split split : {whole(), byte_by_byte()}) {
+    for (const char* request :
+         {"DELETE /x HTTP/1.1\r\n", "OPTIONS * HTTP/1.1\r\n", "PRI * HTTP/2.0\r\n\r\n", "PATCH / H"})
+      CHECK(met(request, split));
+    for (const char* other : {"SSH-2.0-x\r\n", "get / HTTP/1.1\r\n", "  GET / HTTP"})
+      CHECK_FALSE(met(other, split));
+  }
+  Pair pair(*contexts.server, *contexts.client);
+  pair.require_handshake();
+  pair.server.deliver("GET / HTTP/1.1\r\n\r\n");
+  CHECK(pair.server.machine->failed());
+  CHECK_FALSE(pair.server.machine->met_plain_http());
 }
 
 TEST_CASE("tls: an upstream that answers in plain HTTP is recognised") {
