@@ -253,6 +253,9 @@ size_t Engine::wait(std::span<Completion> out, uint64_t timeout_ns) {
 uint64_t Engine::now_ns() const {
   return instant().now;
 }
+uint64_t Engine::read_clock_ns() const {
+  return instant().now;
+}
 int64_t Engine::unix_us() {
   return weir::unix_us();
 }

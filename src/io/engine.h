@@ -179,6 +179,8 @@ class Engine {
   size_t wait(std::span<Completion> out, uint64_t timeout_ns);
   // As of the last wait(), CLOCK_MONOTONIC.
   uint64_t now_ns() const;
+  // CLOCK_MONOTONIC, read now: some 20 ns, without a system call.
+  uint64_t read_clock_ns() const;
   // CLOCK_REALTIME, read now; µs since the epoch.
   int64_t unix_us();
 

@@ -119,6 +119,8 @@ struct alignas(64) WorkerCounters {
   std::array<Counter, gateway::kRefusalCount> refusals;  // by Refusal; `none` stays 0
   Histogram first_byte;                                  // from the whole head to the first byte of the answer's body
   Histogram duration;                                    // from the whole head to the end
+  Histogram turn;                                        // what a worker did between two waits
+  Counter longest_turn_us;                               // of them, since the start
 };
 
 enum class MetricKind : uint8_t { counter, gauge };

@@ -95,6 +95,14 @@ void Worker::turn() {
   settle();
   if (engine_->buffers_free() < engine_->buffers_total() / 4) spare_buffers();
   publish_gauges();
+  measure_turn();
+}
+
+// What everybody else had to wait for.
+void Worker::measure_turn() {
+  const uint64_t spent_ns = engine_->read_clock_ns() - now_ns_;
+  counters_.turn.add_ns(spent_ns);
+  if (spent_ns / kNsPerUs > counters_.longest_turn_us.value()) counters_.longest_turn_us.set(spent_ns / kNsPerUs);
 }
 
 // What others may read of what only this thread may ask.

@@ -156,6 +156,7 @@ class Worker {
 
   Result<> set_up();
   void turn();
+  void measure_turn();
   void dispatch(const io::Completion& completion);
   void on_accept(const io::Completion& completion);
   void admit_connection(const WorkerListener& listener, int descriptor);

@@ -153,6 +153,14 @@ std::string render_metrics(const MetricsView& view) {
                 &proxy::WorkerCounters::first_byte, out);
   add_histogram(view, "weir_exchange_seconds", "From a request's whole head to the end of its answer.",
                 &proxy::WorkerCounters::duration, out);
+  add_histogram(view, "weir_worker_turn_seconds",
+                "What a worker did between two waits: so long everything else of its waited.",
+                &proxy::WorkerCounters::turn, out);
+  out.metric("weir_worker_longest_turn_seconds", "gauge", "The longest of these since the start, of each worker.");
+  for (size_t i = 0; i < view.workers.size(); i++) {
+    out.sample("weir_worker_longest_turn_seconds", fmt::format("worker=\"{}\"", i),
+               static_cast<double>(view.workers[i]->longest_turn_us.value()) / 1e6);
+  }
   add_journals(view, out);
   add_sinks(view, out);
   return out.take();

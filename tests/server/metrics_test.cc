@@ -43,6 +43,20 @@ TEST_CASE("metrics: the workers' numbers are added up") {
   CHECK(samples["weir_workers"] == 2);
 }
 
+TEST_CASE("metrics: the turns of all workers, and the longest of each") {
+  proxy::WorkerCounters first;
+  proxy::WorkerCounters second;
+  first.turn.add_ns(100 * kNsPerUs);
+  first.turn.add_ns(2 * kNsPerMs);
+  first.longest_turn_us.set(2000);
+  second.longest_turn_us.set(300);
+  auto samples = samples_of(render_metrics({.workers = {&first, &second}}));
+  CHECK(samples[R"(weir_worker_turn_seconds_bucket{le="0.000128"})"] == 1);
+  CHECK(samples["weir_worker_turn_seconds_count"] == 2);
+  CHECK(samples[R"(weir_worker_longest_turn_seconds{worker="0"})"] == doctest::Approx(0.002));
+  CHECK(samples[R"(weir_worker_longest_turn_seconds{worker="1"})"] == doctest::Approx(0.0003));
+}
+
 TEST_CASE("metrics: every metric has one help and one type before its samples, and no other name") {
   proxy::WorkerCounters worker;
   std::set<std::string> seen;

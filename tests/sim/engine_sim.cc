@@ -90,6 +90,9 @@ size_t Engine::wait(std::span<Completion> out, uint64_t timeout_ns) {
 uint64_t Engine::now_ns() const {
   return kernel().now_ns();
 }
+uint64_t Engine::read_clock_ns() const {
+  return kernel().now_ns();
+}
 int64_t Engine::unix_us() {
   return kernel().unix_us();
 }
