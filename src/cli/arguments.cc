@@ -32,6 +32,7 @@ constexpr TwinFlag kTwins[] = {
     {"--max-body", "limits.max_body"},
     {"--max-head", "limits.max_head"},
     {"--event-memory", "limits.event_memory"},
+    {"--body-memory", "limits.body_memory"},
     {"--connections", "limits.connections"},
     {"--body-rate", "limits.body_rate"},
     {"--send-rate", "limits.send_rate"},

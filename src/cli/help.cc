@@ -60,6 +60,7 @@ Limits
   --max-body SIZE          of a request body (32MiB)    --max-head SIZE        of a head (64KiB)
   --connections N          of all clients (20000)       --dns-ttl TIME         of a name (30s)
   --event-memory SIZE      of a worker, for events and answers being read (256MiB)
+  --body-memory SIZE       of a worker, for request bodies; beyond it 503 (256MiB)
   --body-rate SIZE         a second at least (1KiB)     --send-rate SIZE       answers (1KiB)
   --address-requests N/s   of one client (any)          --address-burst N      at once
   --initiator-requests N/m of one user (any)            --initiator-burst N    at once

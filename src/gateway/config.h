@@ -99,6 +99,7 @@ struct Limits {
   uint64_t max_head = 64ull << 10;
   uint32_t connections = 20000;          // downstream, all workers
   uint64_t event_memory = 256ull << 20;  // per worker: events and answers being read that are not whole
+  uint64_t body_memory = 256ull << 20;   // per worker: request bodies being received or held
   uint64_t body_rate = 1024;  // bytes a second that a request body must bring, after the first timeouts.body; 0: any
   uint64_t send_rate = 1024;  // that a client must take while an answer waits for it, in each timeouts.send; 0: any
 

@@ -68,6 +68,7 @@ enum class Ending : uint8_t {
   X(authorizer_unreachable,    503, "could not connect to the authorizer",                                         gateway,  after, keep)   \
   X(journal_full,              503, "the journal is full; try again in a moment",                                  gateway,  after, keep)   \
   X(shutting_down,             503, "the gateway is shutting down",                                                gateway,  after, close)  \
+  X(body_memory,               503, "the gateway holds too many request bodies at this moment; try again soon",   gateway,  after, close)  \
   X(overloaded,                503, "the gateway is at its limit: {}",                                             gateway,  after, close)  \
   X(upstream_timeout,          504, "the provider did not answer in time: {}",                                     upstream, open,  keep)   \
   X(version_not_supported,     505, "HTTP version not supported",                                                  client,   never, close)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 namespace weir::proxy {
 
@@ -73,8 +74,20 @@ void BufferPool::give_back(uint32_t id, const char* memory) {
   release(id);
 }
 
+bool BufferPool::charge_body(BufferId id, uint64_t size) {
+  uint64_t& charged = blocks_[id - references_.size()].charged;
+  if (size <= kBodyFree || size <= charged) return true;
+  const uint64_t others = body_bytes_ - charged;
+  const uint64_t room = size <= kSmallBodyMax ? body_memory_ : body_memory_ / 4 * 3;
+  if (others > 0 && size > room - std::min(others, room)) return false;
+  body_bytes_ = others + size;
+  charged = size;
+  return true;
+}
+
 void BufferPool::recycle(BufferId id) {
   ByteBuffer& bytes = block(id);
+  body_bytes_ -= std::exchange(blocks_[id - references_.size()].charged, 0);
   in_use_--;
   const size_t capacity = bytes.capacity();
   // The class whose every size this one can hold: a block that has grown serves the larger class from now on.

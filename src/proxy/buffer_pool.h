@@ -2,6 +2,9 @@
 // receive buffers, and blocks (recycled ByteBuffers) for heads, bodies, decrypted text and what a slow client leaves
 // waiting.
 //
+// What request bodies hold is bounded over all of them (spec-2 section 9, "Bounds"). The account is the block's: it is
+// given back with the last reference, whoever holds that, so no way out of an exchange can forget it.
+//
 // Invariants: (1) a receive buffer goes back to the engine when its last reference goes; (2) a warm request takes
 // blocks from the free lists and allocates nothing; (3) what the free lists keep is bounded by kRetainedMax; (4) none
 // of it is in a core dump; (5) a block that the kernel may write into has a reference for that (lend()).
@@ -64,6 +67,16 @@ class BufferPool final : public io::Lender {
   // builds with a sanitizer. The address sanitizer then also reports who else touches them.
   void watch_released_blocks() { watching_ = true; }
   bool released_blocks_untouched() const;
+  // Whether this block may hold `size` bytes of a request body; if so they are on its account, from then on. False: the
+  // bodies of all requests have no such room left. A body up to kBodyFree costs nothing; the last quarter of the memory
+  // is for bodies up to kSmallBodyMax, so that a few large ones cannot shut out what everybody sends; and a body that
+  // is alone always has room.
+  bool charge_body(BufferId id, uint64_t size);
+  void set_body_memory(uint64_t limit) { body_memory_ = limit; }
+  uint64_t body_bytes() const { return body_bytes_; }
+  static constexpr uint64_t kBodyFree = 16u << 10;
+  static constexpr uint64_t kSmallBodyMax = 1u << 20;
+
   uint32_t blocks_in_use() const { return in_use_; }
   size_t retained_bytes() const { return retained_; }
 
@@ -73,6 +86,7 @@ class BufferPool final : public io::Lender {
 
   struct Block {
     ByteBuffer bytes;
+    uint64_t charged = 0;  // of body_bytes_
     uint32_t references = 0;
   };
   uint32_t& count(BufferId id) {
@@ -90,6 +104,8 @@ class BufferPool final : public io::Lender {
   std::array<std::vector<BufferId>, kClasses> free_;
   std::vector<BufferId> bare_;  // blocks without memory
   size_t retained_ = 0;
+  uint64_t body_memory_ = UINT64_MAX;
+  uint64_t body_bytes_ = 0;
   uint32_t in_use_ = 0;
   bool watching_ = kInstrumented;
 };

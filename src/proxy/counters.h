@@ -100,6 +100,8 @@ namespace weir::proxy {
     "Events of streams that were forwarded but not read: too long, or no event memory was left.")                        \
   X(event_memory,                  gauge,   "weir_event_memory_bytes", "",                                               \
     "Memory that events hold which are being read.")                                                                     \
+  X(body_memory,                   gauge,   "weir_body_memory_bytes", "",                                                \
+    "Memory that request bodies hold which are being received or sent.")                                                 \
   X(receive_buffers_free,          gauge,   "weir_receive_buffers_free", "",                                             \
     "Receive buffers that the kernel can fill.")                                                                         \
   X(receives_starved,              counter, "weir_receive_buffers_exhausted_total", "",                                  \

@@ -21,6 +21,9 @@ constexpr uint64_t kDirectBodyMin = 16u << 10;
 constexpr uint64_t kDirectBodyPart = 256u << 10;
 // A client that obeys a longer Retry-After sleeps without a word to its user (Codex); the message has the whole time.
 constexpr uint64_t kRetryAfterMaxS = 60;
+// Of a body in chunks, whose size is not known: from where on it has room for the largest.
+constexpr size_t kGrowMin = 1u << 20;
+constexpr uint64_t kGrowMax = 64u << 20;
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 uint64_t whole_seconds(uint64_t ns) {
@@ -281,9 +284,11 @@ size_t Exchange::judge(const wire::RequestHead& head, const gateway::Entry& entr
   }
   if (request_framing_ == wire::BodyFraming::length && rest.size() >= body_remaining_) {
     // All of it is here: the head need not be saved, nor read and judged once more.
-    const auto size = static_cast<size_t>(std::exchange(body_remaining_, 0));
+    const auto size = static_cast<size_t>(body_remaining_);
     body_ = worker_->buffers().acquire(size);
+    if (!may_hold(size)) return 0;
     worker_->buffers().block(body_).append(rest.substr(0, size));
+    body_remaining_ = 0;
     body_received_ = true;
     downstream_->stream().receive_piecewise(false);
     start(head, entry, admission.credential);
@@ -302,6 +307,14 @@ size_t Exchange::judge(const wire::RequestHead& head, const gateway::Entry& entr
 
 // --- the body ---
 
+// False: refused, since the worker holds too much of other bodies. What it holds of this one is free at once.
+bool Exchange::may_hold(uint64_t size) {
+  if (worker_->buffers().charge_body(body_, size)) [[likely]]
+    return true;
+  refuse(gateway::Refusal::body_memory);
+  return false;
+}
+
 // The next byte must come within the timeout; and after the first timeout the body must keep up a rate, or one byte a
 // minute would hold the exchange for years.
 uint64_t Exchange::body_deadline(uint64_t untold) {
@@ -318,6 +331,7 @@ size_t Exchange::on_request_bytes(std::string_view bytes) {
   downstream_->set_deadline(body_deadline());
   if (request_framing_ == wire::BodyFraming::chunked) return take_chunks(bytes);
   const size_t taken = static_cast<size_t>(std::min<uint64_t>(bytes.size(), body_remaining_));
+  if (!may_hold(worker_->buffers().block(body_).size() + taken)) return 0;
   worker_->buffers().block(body_).append(bytes.substr(0, taken));
   body_remaining_ -= taken;
   if (body_remaining_ == 0) {
@@ -342,6 +356,9 @@ size_t Exchange::take_chunks(std::string_view bytes) {
           refuse(gateway::Refusal::body_too_large, format_size(max_body));
           return offset;
         }
+        if (!may_hold(body.size() + piece.payload.size())) return offset;
+        // Grown at once: only what is written takes memory, and megabytes of it are not copied again and again.
+        if (body.size() > kGrowMin) body.reserve(std::min<uint64_t>(max_body, kGrowMax));
         body.append(piece.payload);
         continue;
       case wire::ChunkDecoder::Kind::need_more:
@@ -375,6 +392,7 @@ uint64_t Exchange::direct_part_max() {
 void Exchange::receive_more_directly() {
   ByteBuffer& body = worker_->buffers().block(body_);
   const auto part = static_cast<size_t>(std::min(body_remaining_, direct_part_max()));
+  if (!may_hold(body.size() + part)) return;
   untold_seen_ = 0;
   char* const room = body.make_room(part);
   downstream_->stream().receive_sized(worker_->buffers().lend(body_, {room, part}));
@@ -426,9 +444,13 @@ void Exchange::start(const wire::RequestHead& head, const gateway::Entry& entry,
   codex_ = caller.codex;
   if (kind_ == gateway::RouteKind::bridged) {
     if (!read_request(head)) return;
-    if (worker_->request_facts().insert_usage && provider_->insert_usage) insert_usage();
+    withhold_ = worker_->request_facts().insert_usage && provider_->insert_usage;
   }
   request_bytes_ = body_ == kNoBufferId ? 0 : worker_->buffers().block(body_).size();
+  if (withhold_) {
+    const reader::RequestFacts& facts = worker_->request_facts();
+    request_bytes_ += facts.insert_text.size() - facts.replaced_size;
+  }
   if (kind_ == gateway::RouteKind::bridged && !journal_start(entry, caller)) {
     refuse(gateway::Refusal::journal_full);
     return;
@@ -470,20 +492,6 @@ bool Exchange::read_request(const wire::RequestHead& head) {
   return false;
 }
 
-// The one edit of a body (spec section 4): without it a Chat provider reports no usage of a stream.
-void Exchange::insert_usage() {
-  const reader::RequestFacts& facts = worker_->request_facts();
-  BufferPool& buffers = worker_->buffers();
-  const std::string_view before = buffers.block(body_).view();
-  const BufferId edited = buffers.acquire(before.size() + facts.insert_text.size());
-  ByteBuffer& bytes = buffers.block(edited);
-  bytes.append(before.substr(0, facts.insert_offset));
-  bytes.append(facts.insert_text);
-  bytes.append(before.substr(facts.insert_offset + facts.replaced_size));
-  buffers.release(std::exchange(body_, edited));
-  withhold_ = true;
-}
-
 gateway::RuleValues Exchange::rule_values(const wire::RequestHead& head) {
   gateway::RuleValues values;
   values.initiator_id = identity_.initiator_id();
@@ -519,10 +527,25 @@ void Exchange::write_upstream_head(const wire::RequestHead& head, const gateway:
   ByteBuffer& bytes = buffers.block(upstream_head_);
   gateway::write_request_head(*program_, rule_values(head), request, bytes);
   upstream_head_size_ = bytes.size();
-  if (request_bytes_ == 0 || request_bytes_ > bytes.capacity() - bytes.size()) return;
-  // A small body goes into the same block: one run of bytes to send, and its own block is free again while it is hot.
-  bytes.append(buffers.block(body_).view());
-  buffers.release(std::exchange(body_, kNoBufferId));
+  if (request_bytes_ == 0) return;
+  append_body(buffers.block(body_).view(), withhold_ ? worker_->request_facts().insert_text : std::string_view());
+}
+
+// Behind the head, in the same block: a small body, which is one run of bytes to send with it, and whose own block is
+// free again while it is hot; of a large one only `insert`. That is the one edit of a body (spec section 4): without it
+// a Chat provider reports no usage of a stream.
+void Exchange::append_body(std::string_view body, std::string_view insert) {
+  ByteBuffer& bytes = worker_->buffers().block(upstream_head_);
+  insert_offset_ = insert.empty() ? body.size() : worker_->request_facts().insert_offset;
+  insert_end_ = insert.empty() ? body.size() : insert_offset_ + worker_->request_facts().replaced_size;
+  if (request_bytes_ > bytes.capacity() - bytes.size()) {
+    bytes.append(insert);
+    return;
+  }
+  bytes.append(body.substr(0, insert_offset_));
+  bytes.append(insert);
+  bytes.append(body.substr(insert_end_));
+  worker_->buffers().release(std::exchange(body_, kNoBufferId));
 }
 
 // --- upstream ---
@@ -538,16 +561,26 @@ void Exchange::on_upstream_ready(Upstream& upstream) {
   upstream_ = &upstream;
   state_ = State::sending;
   attempts_++;
-  // The head and body stay ours too: a connection that dies before one byte of an answer is tried once more.
-  BufferPool& buffers = worker_->buffers();
-  buffers.retain(upstream_head_);
-  upstream.stream().queue({buffers.block(upstream_head_).view(), upstream_head_});
-  if (request_bytes_ > 0 && body_ != kNoBufferId) {
-    buffers.retain(body_);
-    upstream.stream().queue({buffers.block(body_).view(), body_});
-  }
+  queue_request(upstream.stream());
   upstream.send_request();
   upstream.set_deadline(worker_->now_ns() + worker_->timeouts().answer);
+}
+
+// The head and body stay ours too: a connection that dies before one byte of an answer is tried once more.
+void Exchange::queue_request(Stream& stream) {
+  BufferPool& buffers = worker_->buffers();
+  const auto queue = [&](std::string_view bytes, BufferId id) {
+    if (bytes.empty()) return;
+    buffers.retain(id);
+    stream.queue({bytes, id});
+  };
+  const std::string_view head = buffers.block(upstream_head_).view();
+  if (request_bytes_ == 0 || body_ == kNoBufferId) return queue(head, upstream_head_);
+  const std::string_view body = buffers.block(body_).view();
+  queue(head.substr(0, upstream_head_size_), upstream_head_);
+  queue(body.substr(0, insert_offset_), body_);
+  queue(head.substr(upstream_head_size_), upstream_head_);
+  queue(body.substr(insert_end_), body_);
 }
 
 void Exchange::on_upstream_failed(UpstreamFault fault, std::string_view why) {

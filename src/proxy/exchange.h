@@ -147,6 +147,7 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   bool within_address_limits();
   bool within_initiator_limits();
   void refuse_rate(gateway::Refusal refusal, uint64_t per_hour, uint64_t wait_ns);
+  bool may_hold(uint64_t size);
   uint64_t body_deadline(uint64_t untold = 0);
   bool body_goes_on();
   uint64_t direct_part_max();
@@ -155,9 +156,10 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   void body_complete();
   void start(const wire::RequestHead& head, const gateway::Entry& entry, const gateway::Credential& credential);
   bool read_request(const wire::RequestHead& head);
-  void insert_usage();
   void write_upstream_head(const wire::RequestHead& head, const gateway::Entry& entry,
                            const gateway::Credential& credential);
+  void append_body(std::string_view body, std::string_view insert);
+  void queue_request(Stream& stream);
   void acquire(bool fresh);
   gateway::RuleValues rule_values(const wire::RequestHead& head);
   void refuse_missing_route(const wire::RequestHead& head, const gateway::Entry& entry);
@@ -223,8 +225,11 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   uint64_t body_remaining_ = 0;  // of a body with a length
   BufferId saved_head_ = kNoBufferId;
   BufferId body_ = kNoBufferId;
-  BufferId upstream_head_ = kNoBufferId;  // the head for upstream, and behind it a small body
-  size_t upstream_head_size_ = 0;         // of the head alone
+  // The head for upstream, and behind it a small body, or the text that goes into a large one.
+  BufferId upstream_head_ = kNoBufferId;
+  size_t upstream_head_size_ = 0;  // of the head alone
+  size_t insert_offset_ = 0;       // in the body: where the text behind the head goes, if there is one,
+  size_t insert_end_ = 0;          // and where the body goes on behind it
   const gateway::Program* program_ = nullptr;
   gateway::Identity identity_;
   ShortText<256> request_id_;

@@ -243,7 +243,7 @@ void Exchange::log_refusal(gateway::Refusal refusal, std::string_view detail) {
   if (refusal == gateway::Refusal::websocket_not_supported && !worker_->first_websocket(identity_.initiator_id()))
     return;
   uint64_t held_back = 0;
-  if (row.status == 429) {
+  if (row.status == 429 || refusal == gateway::Refusal::body_memory) {
     const auto pass = worker_->throttle(refusal).pass(worker_->now_ns());
     if (!pass) return;
     held_back = *pass;

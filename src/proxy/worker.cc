@@ -115,6 +115,7 @@ void Worker::publish_gauges() {
   counters_.journal_records.set(journal_->written_count());
   counters_.journal_backlog.set(journal_->backlog_count());
   counters_.event_memory.set(event_memory_.held());
+  counters_.body_memory.set(buffers_->body_bytes());
 }
 
 void Worker::dispatch(const io::Completion& completion) {
@@ -248,6 +249,7 @@ void Worker::take(NewSnapshot& message) {
     if (i < message.clients.size() && message.clients[i]) origins_[i]->set_client(std::move(message.clients[i]));
   }
   event_memory_.set_limit(limits().event_memory);
+  buffers_->set_body_memory(limits().body_memory);
   for (const WorkerListener& listener : options_.listeners) {
     if (listener.descriptor >= 0 && !listener.unix_socket) io::set_user_timeout(listener.descriptor, timeouts().send);
   }
@@ -469,6 +471,7 @@ bool Worker::drained() {
 void Worker::tear_down() {
   journal_->retry();
   engine_->wait({}, 0);  // closes that were only queued
+  ASSERT(buffers_->body_bytes() == 0);
   origins_.clear();
   journal_.reset();
 }

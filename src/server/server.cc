@@ -589,14 +589,14 @@ std::string Server::memory_summary() const {
   const uint64_t workers = impl_->worker_count;
   const uint64_t buffers = workers * power_of_two_at_least(config.buffers) * config.buffer_size;
   const uint64_t journal = workers * config.journal.size;
-  // Both sides' queues of a client that does not read, and the request's body until the answer begins.
+  // Both sides' queues of a client that does not read.
   const uint64_t waiting = proxy::Stream::kHighBytes + config.buffer_size;
   return fmt::format(
-      "receive buffers {}, journal {} (file mapping), events being read up to {}; at most {} connections, each up to "
-      "{} waiting for a slow client "
-      "and a request body up to {}",
+      "receive buffers {}, journal {} (file mapping), events being read up to {}, request bodies up to {}; at most {} "
+      "connections, each up to {} waiting for a slow client",
       format_size(buffers), format_size(journal), format_size(workers * config.limits.event_memory),
-      config.limits.connections, format_size(waiting), format_size(config.limits.max_body));
+      format_size(workers * std::max(config.limits.body_memory, config.limits.max_body)), config.limits.connections,
+      format_size(waiting));
 }
 
 int Server::run() {

@@ -178,3 +178,50 @@ def test_a_reload_changes_the_limits(limited):
     gateway.config_path.write_text(text, encoding="utf-8")
     gateway.signal(signal.SIGHUP)
     eventually("no limit again", lambda: status() == 200)
+
+
+BODY_MEMORY = "weir_body_memory_bytes"
+
+
+@pytest.mark.parametrize("framing", ["length", "chunked"])
+def test_bodies_in_total(start, mock, framing):
+    """Uploads that stop half-way hold no more than the worker's body memory, whoever sends them; small requests go on."""
+    gateway = start(configuration(mock.port, extra='[limits]\nbody_memory = "8MiB"'), "--admin", "127.0.0.1:0")
+    token = gateway.run("key", "add", "--user", "alice").strip()
+    eventually("the key is known", lambda: ask(gateway.address, "GET", "/anthropic/v1/nothing", bearer(token)).status == 404)
+    part = b"x" * ((2 << 20) - 4096)  # of three there is room: the last quarter is for small ones
+    if framing == "length":
+        start_of_body = [("Content-Length", str(len(part) + 1))], part
+    else:
+        start_of_body = [("Transfer-Encoding", "chunked")], b"%x\r\n" % (len(part) + 1) + part
+    lines = "".join(f"{name}: {value}\r\n" for name, value in bearer(token) + start_of_body[0])
+    upload = f"POST {ANTHROPIC} HTTP/1.1\r\nHost: a\r\n{lines}\r\n".encode() + start_of_body[1]
+    clients = [Client(gateway.address) for _ in range(8)]
+    refused = 0
+    for client in clients:
+        client.send(upload)
+        held = gateway.metric(BODY_MEMORY)
+        assert held <= 8 << 20, held
+    for _ in range(8):
+        assert ask(gateway.address, "POST", ANTHROPIC, bearer(token), MESSAGE).status == 200, "a small request goes on"
+    # Each has its part by now, or was refused: as many as fit are still waited for.
+    eventually("the others were refused", lambda: gateway.metric('weir_refusals_total{reason="body_memory",status="503"}') >= 5)
+    for client in clients:
+        client.socket.settimeout(1)
+        try:
+            answer = client.answer()
+        except TimeoutError:
+            continue
+        refused += 1
+        assert answer.status == 503, answer
+        assert answer.get("Retry-After") == "1"
+        assert answer.get("Connection") == "close"
+        assert "too many request bodies" in answer.message()
+    assert refused == 5
+    assert gateway.log().count("reason=body_memory") <= 2, "at most one line a second"
+    for client in clients:
+        client.close()
+    eventually("the memory is free", lambda: gateway.metric(BODY_MEMORY) == 0)
+    assert ask(gateway.address, "POST", ANTHROPIC, bearer(token), MESSAGE).status == 200
+    assert gateway.metric("weir_worker_turn_seconds_count") > 0
+    assert gateway.metric('weir_worker_longest_turn_seconds{worker="0"}') > 0

@@ -270,6 +270,7 @@ tools = "off"
 max_body = "16MiB"
 max_head = 8192
 event_memory = "1GiB"
+body_memory = "512MiB"
 connections = 100
 
 [timeouts]
@@ -314,6 +315,7 @@ path = "/var/lib/weir/other.db"
   CHECK(config.limits.max_body == 16u << 20);
   CHECK(config.limits.max_head == 8192);
   CHECK(config.limits.event_memory == 1u << 30);
+  CHECK(config.limits.body_memory == 512u << 20);
   CHECK(config.timeouts.stream == 120 * kNsPerSecond);
   CHECK(config.timeouts.idle == 620 * kNsPerSecond);
   CHECK(config.journal.sync == "1s");

@@ -170,6 +170,40 @@ TEST_CASE("buffer pool: what the free lists keep is bounded") {
   CHECK(fixture.buffers->retained_bytes() <= BufferPool::kRetainedMax);
 }
 
+TEST_CASE("buffer pool: what bodies hold is bounded over all of them, until the last reference goes") {
+  constexpr uint64_t kMiB = 1u << 20;
+  PoolFixture fixture;
+  BufferPool& buffers = *fixture.buffers;
+  buffers.set_body_memory(8 * kMiB);
+  const BufferId first = buffers.acquire(1);
+  const BufferId second = buffers.acquire(1);
+  const BufferId small = buffers.acquire(1);
+  CHECK(buffers.charge_body(first, BufferPool::kBodyFree));
+  CHECK(buffers.body_bytes() == 0);
+  CHECK(buffers.charge_body(first, 4 * kMiB));
+  CHECK(buffers.charge_body(first, 3 * kMiB));
+  CHECK(buffers.body_bytes() == 4 * kMiB);
+  CHECK(buffers.charge_body(second, 2 * kMiB));
+  CHECK_FALSE(buffers.charge_body(second, 2 * kMiB + 1));  // the last quarter is for small ones
+  CHECK_FALSE(buffers.charge_body(first, 4 * kMiB + 1));
+  CHECK(buffers.charge_body(small, BufferPool::kSmallBodyMax));
+  CHECK(buffers.body_bytes() == 7 * kMiB);
+  buffers.retain(first);
+  buffers.release(first);
+  CHECK(buffers.body_bytes() == 7 * kMiB);
+  buffers.release(first);
+  CHECK(buffers.body_bytes() == 3 * kMiB);
+  CHECK(buffers.charge_body(second, 5 * kMiB));
+  buffers.release(small);
+  CHECK(buffers.charge_body(second, 100 * kMiB));  // alone it always has room
+  const BufferId other = buffers.acquire(1);
+  CHECK(buffers.charge_body(other, BufferPool::kBodyFree));
+  CHECK_FALSE(buffers.charge_body(other, BufferPool::kBodyFree + 1));
+  buffers.release(other);
+  buffers.release(second);
+  CHECK(buffers.body_bytes() == 0);
+}
+
 std::string contents(SegmentQueue& queue) {
   std::array<iovec, io::kSlicesMax> slices;
   std::string text;

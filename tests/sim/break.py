@@ -51,6 +51,8 @@ BREAKS = {
     "twice": ("upstream.cc", "stream_.last_sent_ns() > window_ns) return", "stream_.last_sent_ns() > 1000 * window_ns) return"),
     # A cut answer that an HTTP/1.0 client takes for a whole one.
     "whole": ("downstream.cc", "  if (cut_) {\n    stream_.reset();", "  if (slot_index == 0xFFFFFFFF) {\n    stream_.reset();"),
+    # The memory of bodies that is never given back.
+    "charge": ("buffer_pool.cc", "  body_bytes_ -= std::exchange(blocks_[id - references_.size()].charged, 0);\n", ""),
 }
 
 

@@ -22,6 +22,7 @@ struct WorkerProbe {
     return kInstrumented || worker.buffers_->released_blocks_untouched();
   }
   static uint64_t event_memory(const Worker& worker) { return worker.event_memory_.held(); }
+  static uint64_t body_memory(const Worker& worker) { return worker.buffers_->body_bytes(); }
   static size_t snapshots(const Worker& worker) { return worker.snapshots_.size(); }
   static std::string_view first_key(const Worker& worker) { return worker.snapshot().policy->providers[0]->key.view(); }
   static bool owns(Worker& worker, io::Token token) {
@@ -256,6 +257,8 @@ void Simulation::check_idle(const char* when) {
   require(WorkerProbe::released_blocks_untouched(*worker_), "a block was written to that nobody held, seen {}", when);
   require(WorkerProbe::event_memory(*worker_) == 0, "{} bytes of events are held {}",
           WorkerProbe::event_memory(*worker_), when);
+  require(WorkerProbe::body_memory(*worker_) == 0, "{} bytes of bodies are held {}", WorkerProbe::body_memory(*worker_),
+          when);
   require(WorkerProbe::snapshots(*worker_) == 1, "{} snapshots are held {}", WorkerProbe::snapshots(*worker_), when);
   require(kernel_.buffers_free() == kernel_.buffers_total(), "{} of {} receive buffers are free {}",
           kernel_.buffers_free(), kernel_.buffers_total(), when);
