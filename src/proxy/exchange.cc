@@ -119,6 +119,7 @@ void Exchange::reset() {
   open_line_ends_ = 0;
   failed_ = false;
   refused_ = false;
+  broken_ = false;
 }
 
 // --- the head ---
@@ -279,7 +280,7 @@ size_t Exchange::judge(const wire::RequestHead& head, const gateway::Entry& entr
     return 0;
   }
   if (body_received_) {
-    start(head, entry, admission.credential);
+    start(head, entry, admission.credential, head_bytes);
     return 0;
   }
   if (request_framing_ == wire::BodyFraming::length && rest.size() >= body_remaining_) {
@@ -291,7 +292,7 @@ size_t Exchange::judge(const wire::RequestHead& head, const gateway::Entry& entr
     body_remaining_ = 0;
     body_received_ = true;
     downstream_->stream().receive_piecewise(false);
-    start(head, entry, admission.credential);
+    start(head, entry, admission.credential, head_bytes);
     return size;
   }
   // Whoever sends one large body sends more of them: of the next only the first piece shall come this way.
@@ -420,11 +421,15 @@ void Exchange::body_complete() {
   downstream_->clear_deadline();
   downstream_->regulate_receive();  // to see the client leave
   const Opened opened = reopen();
-  // The verdict was `allowed`, and the policy is the exchange's own: the choice is the same as before.
+  start(opened.head, opened.entry, credential_again(opened), {});
+}
+
+// The verdict was `allowed`, and the policy is the exchange's own: the choice is the same as before.
+gateway::Credential Exchange::credential_again(const Opened& opened) {
   const gateway::Admission admission =
       gateway::admit(*policy_, opened.entry, gateway::Verdict::allowed, identity_, opened.head);
   ASSERT(admission.refusal == gateway::Refusal::none);
-  start(opened.head, opened.entry, admission.credential);
+  return admission.credential;
 }
 
 // Nothing of the body has come and everything that is at hand was consumed: now the client may wait for a word.
@@ -436,16 +441,57 @@ void Exchange::on_input_consumed() {
 
 // --- the start ---
 
-void Exchange::start(const wire::RequestHead& head, const gateway::Entry& entry,
-                     const gateway::Credential& credential) {
+void Exchange::start(const wire::RequestHead& head, const gateway::Entry& entry, const gateway::Credential& credential,
+                     std::string_view head_bytes) {
+  if (kind_ == gateway::RouteKind::bridged && !(body_is_read(head, head_bytes) && judge_body())) return;
+  send_upstream(head, entry, credential);
+}
+
+// False: it was refused, or is read by and by. `head_bytes` are saved, unless they were before.
+bool Exchange::body_is_read(const wire::RequestHead& head, std::string_view head_bytes) {
+  if (body_ == kNoBufferId || worker_->buffers().block(body_).empty()) {
+    refuse(gateway::Refusal::empty_body);
+    return false;
+  }
+  const ByteBuffer& body = worker_->buffers().block(body_);
+  const std::string_view encoding = content_encoding_of(head);
+  if (encoding.empty() && body.size() <= reader::RequestReader::kReadAtOnceMax) {
+    worker_->request_reader().read(reader_api(api_), body, encoding, worker_->request_facts());
+    return true;
+  }
+  save_head(head_bytes);
+  state_ = State::reading;
+  read_by_and_by();
+  return false;
+}
+
+void Exchange::read_by_and_by() {
+  if (!std::exchange(reads_slowly_, true)) worker_->read_later(*this);
+}
+
+void Exchange::read_slowly() {
+  if (state_ != State::reading) return reader_->catch_up();
+  const std::string_view encoding = content_encoding_of(reopen().head);
+  worker_->slow_request_reader().read(reader_api(api_), worker_->buffers().block(body_), encoding,
+                                      worker_->slow_request_facts(), policy_->config.limits.max_body);
+}
+
+void Exchange::on_read() {
+  reads_slowly_ = false;
+  if (state_ == State::catching_up) return broken_ ? answer_broken(broken_why_.view(), broken_type_) : answer_ended();
+  if (state_ != State::reading) return;  // the answer goes on
+  std::swap(worker_->request_facts(), worker_->slow_request_facts());
+  if (!judge_body()) return;
+  const Opened opened = reopen();
+  send_upstream(opened.head, opened.entry, credential_again(opened));
+}
+
+void Exchange::send_upstream(const wire::RequestHead& head, const gateway::Entry& entry,
+                             const gateway::Credential& credential) {
   state_ = State::acquiring;
   const gateway::Caller caller = gateway::identify_caller(head);
   client_index_ = caller.client_index;
   codex_ = caller.codex;
-  if (kind_ == gateway::RouteKind::bridged) {
-    if (!read_request(head)) return;
-    withhold_ = worker_->request_facts().insert_usage && provider_->insert_usage;
-  }
   request_bytes_ = body_ == kNoBufferId ? 0 : worker_->buffers().block(body_).size();
   if (withhold_) {
     const reader::RequestFacts& facts = worker_->request_facts();
@@ -461,13 +507,9 @@ void Exchange::start(const wire::RequestHead& head, const gateway::Entry& entry,
 }
 
 // False: refused.
-bool Exchange::read_request(const wire::RequestHead& head) {
-  reader::RequestFacts& facts = worker_->request_facts();
-  if (body_ == kNoBufferId || worker_->buffers().block(body_).empty()) {
-    refuse(gateway::Refusal::empty_body);
-    return false;
-  }
-  worker_->request_reader().read(reader_api(api_), worker_->buffers().block(body_), content_encoding_of(head), facts);
+bool Exchange::judge_body() {
+  const reader::RequestFacts& facts = worker_->request_facts();
+  withhold_ = facts.insert_usage && provider_->insert_usage;
   const auto refuse_at = [&](gateway::Refusal refusal) {
     char detail[160];
     const auto end = fmt::format_to_n(detail, sizeof detail, "{} at byte {}", facts.error, facts.error_offset);
@@ -690,6 +732,7 @@ void Exchange::on_drain_deadline() {
 // Whatever the state: nothing more goes to the client.
 void Exchange::end_now() {
   if (state_ == State::authorizing) worker_->authorizer().forget(*this);
+  if (std::exchange(reads_slowly_, false)) worker_->forget_reader(*this);
   if (reading_) finish_reading(false);
   if (http_1_0_ && failed_) downstream_->answer_cut();  // a client that has only shut its side still reads
   let_upstream_go(false);

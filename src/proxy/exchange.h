@@ -23,6 +23,7 @@
 #include "gateway/refusal.h"
 #include "proxy/authorizer.h"
 #include "proxy/buffer_pool.h"
+#include "proxy/slow_reader.h"
 #include "proxy/upstream.h"
 #include "reader/answer.h"
 #include "reader/request.h"
@@ -77,16 +78,18 @@ enum class StreamEnd : uint8_t {
   cut,
 };
 
-class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public reader::FactSink {
+class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public SlowReader, public reader::FactSink {
  public:
   enum class State : uint8_t {
     idle,         // the slot is free
     head,         // the head is being judged
     authorizing,  // the authorizer has been asked; input waits in the client's stash
     body,         // the request's body is being received
+    reading,      // the body is here, and is read a slice a turn (Worker::read_later)
     acquiring,    // started in the journal; waits for an upstream connection
     sending,      // the request is on its way, or has been sent; nothing of the answer's head is complete
     relaying,     // the answer's head was queued to the client; its body follows
+    catching_up,  // all of the answer has come; its end waits until what was slow to read is read
     finishing,    // all of the answer (or of a refusal) is queued; waits until it is sent
     over,         // recorded; the slot is about to be released
   };
@@ -118,6 +121,10 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   void on_upstream_data(const Piece& piece) override;
   void on_upstream_ended(bool orderly, std::string_view why) override;
   void on_upstream_timeout() override;
+
+  // --- SlowReader ---
+  void read_slowly() override;
+  void on_read() override;
 
   // --- FactSink ---
   void on_usage(const reader::Usage& usage) override;
@@ -154,13 +161,17 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   void receive_more_directly();
   size_t take_chunks(std::string_view bytes);
   void body_complete();
-  void start(const wire::RequestHead& head, const gateway::Entry& entry, const gateway::Credential& credential);
-  bool read_request(const wire::RequestHead& head);
+  void start(const wire::RequestHead& head, const gateway::Entry& entry, const gateway::Credential& credential,
+             std::string_view head_bytes);
+  bool body_is_read(const wire::RequestHead& head, std::string_view head_bytes);
+  void send_upstream(const wire::RequestHead& head, const gateway::Entry& entry, const gateway::Credential& credential);
+  bool judge_body();
   void write_upstream_head(const wire::RequestHead& head, const gateway::Entry& entry,
                            const gateway::Credential& credential);
   void append_body(std::string_view body, std::string_view insert);
   void queue_request(Stream& stream);
   void acquire(bool fresh);
+  gateway::Credential credential_again(const Opened& opened);
   gateway::RuleValues rule_values(const wire::RequestHead& head);
   void refuse_missing_route(const wire::RequestHead& head, const gateway::Entry& entry);
   void refuse(gateway::Refusal refusal, std::string_view detail = {}, std::string_view allow = {});
@@ -179,6 +190,8 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   void forward_framed(std::string_view payload, BufferId buffer);
   void forward_raw(std::string_view raw, BufferId buffer);
   void read_payload(std::string_view payload);
+  void read_by_and_by();
+  bool must_catch_up();
   void flush_withheld();
   void end_withholding();
   void answer_ended();
@@ -278,6 +291,10 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   bool upstream_paused_ = false;
   std::unique_ptr<reader::AnswerReader> reader_;  // kept from exchange to exchange
   bool reading_ = false;
+  bool broken_ = false;  // catching_up: the answer was cut, for this reason
+  record::ErrorType broken_type_ = record::ErrorType::none;
+  ShortText<128> broken_why_;
+  bool reads_slowly_ = false;  // waits for its slice of the worker's, or has it
   reader::UsageWithholder withholder_;
   BufferId withheld_ = kNoBufferId;  // let through by the withholder, not queued yet
   unsigned open_line_ends_ = 0;      // that close the last event, where the stream broke off

@@ -58,10 +58,15 @@ void Exchange::on_upstream_data(const Piece& piece) {
       upstream_->set_deadline(worker_->now_ns() + worker_->timeouts().stream);
       relay(piece);
       break;
+    case State::catching_up:
+      answer_keep_alive_ = false;  // nobody asked for more
+      worker_->buffers().release(piece.buffer);
+      return;
     case State::idle:
     case State::head:
     case State::authorizing:
     case State::body:
+    case State::reading:
     case State::acquiring:
     case State::finishing:
     case State::over:
@@ -357,13 +362,26 @@ void Exchange::end_withholding() {
 }
 
 void Exchange::read_payload(std::string_view payload) {
-  if (reading_) reader_->feed(payload);
+  if (!reading_) return;
+  reader_->feed(payload);
+  if (reader_->lags()) [[unlikely]]
+    read_by_and_by();
 }
 
 // --- the end ---
 
+// True: the end waits until what has come is read, since it depends on that.
+bool Exchange::must_catch_up() {
+  if (!reading_ || !reader_->lags()) return false;
+  state_ = State::catching_up;
+  read_by_and_by();
+  return true;
+}
+
 // The answer has come to the end of its framing.
 void Exchange::answer_ended() {
+  if (reading_) reader_->end_of_body();
+  if (must_catch_up()) return;
   const StreamEnd end = finish_reading(true);
   bool whole = true;
   if (stream_ && end == StreamEnd::cut && upstream_status_ < 400) {
@@ -389,6 +407,12 @@ void Exchange::end_framing() {
 
 // The answer was cut: by a reset, a time-out, a broken framing.
 void Exchange::answer_broken(std::string_view why, record::ErrorType type) {
+  if (must_catch_up()) {
+    broken_ = true;
+    broken_type_ = type;
+    broken_why_.set(why);
+    return;
+  }
   const bool events = stream_ && kind_ == gateway::RouteKind::bridged;
   const bool ended = reading_ && reader_->stream_ended();
   const StreamEnd end = finish_reading(false);
@@ -443,6 +467,7 @@ bool Exchange::end_stream_with_error(std::string_view why) {
 
 StreamEnd Exchange::finish_reading(bool complete) {
   if (!std::exchange(reading_, false)) return StreamEnd::whole;
+  if (std::exchange(reads_slowly_, false)) worker_->forget_reader(*this);
   open_line_ends_ = reader_->open_line_ends();
   const reader::AnswerEnd end = reader_->finish(complete, *this);
   if (end.unheld > 0) note_unread(end.unheld);

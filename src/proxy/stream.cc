@@ -14,6 +14,8 @@ constexpr size_t kCoalesceMax = 1024;
 constexpr size_t kTailSize = 4096;
 // Plaintext that one SSL_write gets: four full records.
 constexpr size_t kEncryptMax = 64u << 10;
+// So much of one run of bytes at once: a large body is encrypted a step for each send, not in one that takes 10 ms.
+constexpr size_t kEncryptStep = 256u << 10;
 // Segments that together are no larger leave as one copy by a plain send: that costs the kernel less than a message of
 // several slices costs it, and what held the bytes is free again while they are hot.
 constexpr size_t kJoinMax = 4096;
@@ -272,14 +274,14 @@ bool Stream::encrypt() {
     uint64_t taken = 0;
     tls::Status status = tls::Status::ok;
     if (first->next == nullptr) {
-      taken = first->size;
-      status = tls_->send({first->data, first->size});
+      taken = std::min<uint64_t>(first->size, kEncryptStep);
+      status = tls_->send({first->data, taken});
     } else {
       // One SSL_write for all, so that a head and its first event share a record.
       const BufferId joined = buffers.acquire(std::min<uint64_t>(queue_.bytes(), kEncryptMax + 4096));
       ByteBuffer& text = buffers.block(joined);
       for (const Segment* s = first; s != nullptr && text.size() < kEncryptMax; s = s->next) {
-        text.append({s->data, s->size});
+        text.append({s->data, std::min<size_t>(s->size, kEncryptMax - text.size())});
       }
       taken = text.size();
       status = tls_->send(text.view());

@@ -61,6 +61,7 @@ Result<> Worker::set_up() {
   dead_downstreams_.reserve(kBatch);
   dead_upstreams_.reserve(kBatch);
   over_exchanges_.reserve(kBatch);
+  slow_readers_.reserve(kBatch);
   streams_ = std::make_unique<StreamContext>(
       StreamContext{.engine = *engine_,
                     .buffers = *buffers_,
@@ -87,11 +88,12 @@ Result<> Worker::run(const std::function<void()>& on_ready) {
 }
 
 void Worker::turn() {
-  const uint64_t wait_ns = wheel_->next_wait_ns(now_ns_, kTickNs);
+  const uint64_t wait_ns = slow_readers_.empty() ? wheel_->next_wait_ns(now_ns_, kTickNs) : 0;
   const size_t count = engine_->wait(completions_, wait_ns);
   now_ns_ = engine_->now_ns();
   for (size_t i = 0; i < count; i++) dispatch(completions_[i]);
   wheel_->advance(now_ns_, [this](Timer& timer) { fire(timer); });
+  read_a_slice();
   settle();
   if (engine_->buffers_free() < engine_->buffers_total() / 4) spare_buffers();
   publish_gauges();
@@ -103,6 +105,27 @@ void Worker::measure_turn() {
   const uint64_t spent_ns = engine_->read_clock_ns() - now_ns_;
   counters_.turn.add_ns(spent_ns);
   if (spent_ns / kNsPerUs > counters_.longest_turn_us.value()) counters_.longest_turn_us.set(spent_ns / kNsPerUs);
+}
+
+void Worker::read_later(SlowReader& reader) {
+  slow_readers_.push_back(&reader);
+}
+
+void Worker::forget_reader(SlowReader& reader) {
+  const auto found = std::ranges::find(slow_readers_, &reader);
+  if (found == slow_readers_.end()) return;
+  if (found == slow_readers_.begin() && sliced_work_.running()) sliced_work_.give_up();
+  slow_readers_.erase(found);
+}
+
+void Worker::read_a_slice() {
+  if (slow_readers_.empty()) [[likely]]
+    return;
+  SlowReader& first = *slow_readers_.front();
+  const auto read = [](void* reader) { static_cast<SlowReader*>(reader)->read_slowly(); };
+  if (!(sliced_work_.running() ? sliced_work_.go_on() : sliced_work_.begin(read, &first))) return;
+  slow_readers_.erase(slow_readers_.begin());
+  first.on_read();
 }
 
 // What others may read of what only this thread may ask.

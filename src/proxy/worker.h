@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/log_throttle.h"
 #include "base/seen_keys.h"
+#include "base/sliced_work.h"
 #include "base/slot_pool.h"
 #include "gateway/limiter.h"
 #include "io/engine.h"
@@ -31,6 +32,7 @@
 #include "proxy/downstream.h"
 #include "proxy/exchange.h"
 #include "proxy/origin.h"
+#include "proxy/slow_reader.h"
 #include "proxy/snapshot.h"
 #include "proxy/timer_wheel.h"
 #include "proxy/upstream.h"
@@ -98,6 +100,9 @@ class Worker {
   record::JournalWriter& journal() { return *journal_; }
   reader::RequestReader& request_reader() { return request_reader_; }
   reader::RequestFacts& request_facts() { return request_facts_; }
+  // Those of the one who reads slowly.
+  reader::RequestReader& slow_request_reader() { return slow_request_reader_; }
+  reader::RequestFacts& slow_request_facts() { return slow_request_facts_; }
   wire::RequestHead& request_head() { return request_head_; }
   wire::ResponseHead& response_head() { return response_head_; }
   Authorizer& authorizer() { return *authorizer_; }
@@ -148,6 +153,11 @@ class Worker {
   void defer_failure(UpstreamUser& user, UpstreamFault fault, std::string why);
   void tell_failure_later(UpstreamUser& user, UpstreamFault fault, std::string why);  // it was counted already
   void count_upstream_fault(UpstreamFault fault);
+  // Its turn comes after that of all who wait already: one reads at a time, a slice a turn, so that what decoding takes
+  // in memory is taken once.
+  void read_later(SlowReader& reader);
+  // It must not be called any more.
+  void forget_reader(SlowReader& reader);
   // The user, which waits for a connection, must not be called any more.
   void forget_user(UpstreamUser& user);
 
@@ -157,6 +167,7 @@ class Worker {
   Result<> set_up();
   void turn();
   void measure_turn();
+  void read_a_slice();
   void dispatch(const io::Completion& completion);
   void on_accept(const io::Completion& completion);
   void admit_connection(const WorkerListener& listener, int descriptor);
@@ -190,6 +201,10 @@ class Worker {
   MemoryBudget event_memory_{0};  // its limit is the newest snapshot's
   reader::RequestReader request_reader_;
   reader::RequestFacts request_facts_;
+  reader::RequestReader slow_request_reader_;
+  reader::RequestFacts slow_request_facts_;
+  SlicedWork sliced_work_;  // of the first of slow_readers_
+  std::vector<SlowReader*> slow_readers_;
   wire::RequestHead request_head_;
   wire::ResponseHead response_head_;
   UuidGenerator uuids_;

@@ -1,6 +1,11 @@
 #include "reader/answer.h"
 
+#include <algorithm>
+#include <optional>
+#include <utility>
+
 #include "base/secret.h"
+#include "base/sliced_work.h"
 #include "reader/answer_facts.h"
 #include "reader/content_coding.h"
 #include "reader/json.h"
@@ -12,10 +17,9 @@ namespace {
 
 // A body that is no stream is read when it is whole; a longer one is forwarded all the same, and unreadable.
 constexpr size_t kBodyMax = size_t{32} << 20;
-// Compressed answers (which we never asked for): what may come out of how much, so that a bomb costs little.
-constexpr uint64_t kDecodedFree = uint64_t{1} << 20;
-constexpr uint64_t kDecodedRatioMax = 256;
-constexpr size_t kDecodeStep = size_t{16} * 1024;
+// So much JSON is read in one step: half a millisecond if it is nothing but brackets.
+constexpr size_t kAtOnceMax = size_t{64} * 1024;
+constexpr size_t kDecodeStep = size_t{8} * 1024;
 
 }  // namespace
 
@@ -27,6 +31,14 @@ struct AnswerReader::Impl {
   uint16_t status = 200;
   ContentCoding coding = ContentCoding::identity;
   uint64_t encoded_size = 0, decoded_size = 0;
+  bool lags = false;
+  bool ended = false;      // end_of_body() was called
+  bool body_read = false;  // of an answer that is no stream
+  bool catching_up = false;
+  bool given_up = false;                  // no memory was left for what waits: the rest is not read
+  std::optional<wire::SseEvent> waiting;  // in the scanner's memory, which nothing touches meanwhile
+  BudgetedBuffer backlog;                 // what came behind it, or is encoded
+  BudgetedBuffer taken;                   // of it, what catch_up() works on
   wire::SseScanner scanner;
   BudgetedBuffer body;
   bool body_oversized = false;
@@ -34,6 +46,10 @@ struct AnswerReader::Impl {
   Skeleton skeleton;
   ContentDecoder decoder;
 
+  void take(std::string_view bytes);
+  void hold(std::string_view bytes);
+  void give_up();
+  void end_decoding();
   void feed_plain(std::string_view bytes);
   void feed_encoded(std::string_view bytes);
   bool read_event(const wire::SseEvent& event);
@@ -59,6 +75,10 @@ void AnswerReader::reset(const AnswerSettings& settings) {
   self.scanner.reset(settings.budget);
   self.body.reset(settings.budget);
   self.body_oversized = false;
+  self.lags = self.ended = self.body_read = self.catching_up = self.given_up = false;
+  self.waiting.reset();
+  self.backlog.reset(settings.budget);
+  self.taken.reset(settings.budget);
   self.facts.reset(settings);
   self.skeleton.reset();
   self.decoder.end();
@@ -66,23 +86,88 @@ void AnswerReader::reset(const AnswerSettings& settings) {
 }
 
 void AnswerReader::feed(std::string_view bytes) {
-  if (impl_->coding == ContentCoding::identity) {
+  if (impl_->coding != ContentCoding::identity || impl_->lags) {
+    impl_->hold(bytes);
+  } else if (!impl_->given_up) {
     impl_->feed_plain(bytes);
-  } else if (!impl_->undecodable) {
-    impl_->feed_encoded(bytes);
   }
+}
+
+void AnswerReader::end_of_body() {
+  Impl& self = *impl_;
+  self.ended = true;
+  if (!self.stream && self.body.size() > kAtOnceMax) self.lags = true;
+}
+
+bool AnswerReader::lags() const {
+  return impl_->lags;
+}
+
+void AnswerReader::catch_up() {
+  Impl& self = *impl_;
+  self.catching_up = true;
+  if (self.waiting && !self.read_event(*self.waiting)) self.facts.unreadable = self.missed = true;
+  self.waiting.reset();
+  while (!self.backlog.empty() && !self.given_up && SlicedWork::spend(0)) {
+    self.taken.clear();
+    std::swap(self.taken, self.backlog);
+    self.take(self.taken.view());
+  }
+  if (self.ended && !self.stream && !self.body_read) {
+    self.end_decoding();
+    if (!self.undecodable) self.read_body();
+    self.body_read = true;
+  }
+  self.taken.clear();
+  self.catching_up = false;
+  self.lags = !SlicedWork::spend(0);
+}
+
+void AnswerReader::Impl::take(std::string_view bytes) {
+  if (coding == ContentCoding::identity) {
+    feed_plain(bytes);
+  } else if (!undecodable) {
+    feed_encoded(bytes);
+  }
+}
+
+void AnswerReader::Impl::hold(std::string_view bytes) {
+  if (given_up || undecodable || bytes.empty()) return;
+  if (bytes.size() <= kBodyMax - std::min(backlog.size(), kBodyMax) && backlog.append(bytes)) {
+    lags = true;
+    return;
+  }
+  ++facts.unheld;
+  give_up();
+}
+
+void AnswerReader::Impl::give_up() {
+  given_up = true;
+  undecodable = undecodable || coding != ContentCoding::identity;
+  body_oversized = true;
+  facts.unreadable = missed = true;
+  backlog.release();
+}
+
+// What was decoded is whole only if the coding has come to its end.
+void AnswerReader::Impl::end_decoding() {
+  if (coding != ContentCoding::identity && !undecodable) undecodable = !decoder.at_end();
 }
 
 void AnswerReader::Impl::feed_encoded(std::string_view bytes) {
   encoded_size += bytes.size();
   char out[kDecodeStep];
   for (size_t written = sizeof(out); !bytes.empty() || written == sizeof(out);) {
-    const size_t before = bytes.size();
-    undecodable = !decoder.step(bytes, out, sizeof(out), written) ||
+    std::string_view part = bytes.substr(0, kDecodeStep);
+    const size_t given = part.size();
+    undecodable = !decoder.step(part, out, sizeof(out), written) ||
                   (decoded_size += written) > kDecodedFree + encoded_size * kDecodedRatioMax ||
-                  (written == 0 && bytes.size() == before && !bytes.empty());
+                  (written == 0 && part.size() == given && !bytes.empty());
     if (undecodable) return;
+    const size_t taken_size = given - part.size();
+    bytes.remove_prefix(taken_size);
     feed_plain({out, written});
+    if (!SlicedWork::spend(decoding_cost(taken_size, written)) || given_up) return;
   }
 }
 
@@ -95,7 +180,15 @@ void AnswerReader::Impl::feed_plain(std::string_view bytes) {
     body.release();
     return;
   }
+  const std::string_view all = bytes;
   for (wire::SseEvent event; scanner.next(bytes, event);) {
+    // One that is not among these bytes is the scanner's own, and can wait.
+    const bool among = event.data.data() >= all.data() && event.data.data() < all.data() + all.size();
+    if (event.data.size() > kAtOnceMax && !among && !catching_up) {
+      waiting = event;
+      lags = true;
+      return hold(bytes);
+    }
     if (!read_event(event)) facts.unreadable = missed = true;
   }
 }
@@ -108,6 +201,7 @@ bool AnswerReader::Impl::read_event(const wire::SseEvent& event) {
     return false;
   }
   if (event.name != "error" && skeleton.matches(event.data)) return true;
+  facts.begin_part();
   if (event.data.find_first_not_of(" \t\r\n") == event.data.npos) return true;
   switch (api) {
     case RequestApi::messages:
@@ -132,6 +226,7 @@ void AnswerReader::Impl::read_error_body() {
 }
 
 void AnswerReader::Impl::read_body() {
+  facts.begin_part();
   if (status >= 400) return read_error_body();
   // Whole and right before anything of it is believed; an answer that is JSON but no object bears nothing.
   if (body_oversized || (!read_object_body() && !is_json(body.view()))) facts.unreadable = true;
@@ -174,19 +269,23 @@ void AnswerReader::Impl::finish_stream(bool complete) {
 
 AnswerEnd AnswerReader::finish(bool complete, FactSink& sink) {
   Impl& self = *impl_;
-  if (self.coding != ContentCoding::identity && complete && !self.undecodable) {
-    self.undecodable = !self.decoder.at_end();
-  }
+  if (self.lags && complete) catch_up();
+  if (self.lags) self.give_up();
+  self.lags = false;
+  if (complete) self.end_decoding();
   if (self.stream) {
     self.finish_stream(complete && !self.undecodable);
   } else {
-    if (complete && !self.undecodable) self.read_body();
+    if (complete && !self.undecodable && !self.body_read) self.read_body();
     self.facts.message_ended = self.facts.stream_ended = true;
   }
   if (self.undecodable) self.facts.unreadable = true;
   self.facts.emit(self.api, sink);
   self.scanner.reset(self.facts.budget());
   self.body.clear();
+  self.backlog.clear();
+  self.taken.clear();
+  self.waiting.reset();
   self.facts.forget();
   return {.stream_ended = self.facts.stream_ended,
           .missed = self.stream && (self.missed || self.undecodable),
@@ -212,8 +311,8 @@ unsigned AnswerReader::open_line_ends() const {
 }
 
 size_t AnswerReader::memory() const {
-  return sizeof(Impl) + impl_->scanner.memory() + impl_->body.capacity() + impl_->facts.memory() +
-         impl_->skeleton.memory() + impl_->decoder.memory();
+  return sizeof(Impl) + impl_->scanner.memory() + impl_->body.capacity() + impl_->backlog.capacity() +
+         impl_->taken.capacity() + impl_->facts.memory() + impl_->skeleton.memory() + impl_->decoder.memory();
 }
 
 }  // namespace weir::reader

@@ -76,10 +76,16 @@ class AnswerReader {
   AnswerReader& operator=(const AnswerReader&) = delete;
 
   void reset(const AnswerSettings& settings);
-  // The next body bytes, as they come.
+  // The next body bytes, as they come. What takes longer than a step may (an encoded answer, a large event) waits, of
+  // the budget's memory, until catch_up() reads it: lags() says so. What finds no memory makes the rest unreadable.
   void feed(std::string_view bytes);
-  // The body has ended (`complete`), or was cut. Emits the facts to `sink`, gives their memory back, and says how it
-  // stood.
+  // The last byte has come. What is left to read may take time too: then catch_up() comes before finish(true).
+  void end_of_body();
+  bool lags() const;
+  // For sliced work (base/sliced_work.h), while feed() may go on between two slices: reads until nothing waits.
+  void catch_up();
+  // The body has ended (`complete`), or was cut; what still waits is read now, or then not. Emits the facts to `sink`,
+  // gives their memory back, and says how it stood.
   AnswerEnd finish(bool complete, FactSink& sink);
 
   // The API's last event has been fed, or an error event; false for what is no stream.

@@ -10,8 +10,9 @@ namespace weir::reader {
 namespace {
 
 // More than any answer has; beyond it nothing more is collected, and the answer is marked unreadable.
-constexpr size_t kFactsMax = 4096;
-constexpr size_t kTextHeldMax = size_t{32} << 20;
+constexpr size_t kFactsMax = 1024;
+// All of it goes into the journal in one step.
+constexpr size_t kTextHeldMax = size_t{8} << 20;
 // What a recycled reader keeps.
 constexpr size_t kFactsKept = 32;
 constexpr size_t kTextKept = 4096;

@@ -94,11 +94,15 @@ class AnswerFacts {
   // Gives the memory of tools and thoughts back; the rest stays until reset().
   void forget();
 
+  // The next event, or the body. In each so many facts may be looked at: it can name a million of them by a few bytes
+  // each, and every one is sought among all.
+  void begin_part() { visits_ = 0; }
   // A new fact at the end; null if there is no room, or nobody wants its kind. Valid until the next add.
   Fact* add(Fact::Kind kind);
   // The newest fact for which `matches` is true, or null.
   template <class Matches>
   Fact* newest(Matches&& matches) {
+    if (!may_visit()) return nullptr;
     for (size_t i = fact_count_; i-- > 0;) {
       if (!facts_[i].dropped && matches(facts_[i])) return &facts_[i];
     }
@@ -106,6 +110,7 @@ class AnswerFacts {
   }
   template <class Visit>
   void for_each(Visit&& visit) {
+    if (!may_visit()) return;
     for (size_t i = 0; i < fact_count_; ++i) visit(facts_[i]);
   }
   // Appends what a string value holds, or the raw JSON of another kind.
@@ -141,11 +146,20 @@ class AnswerFacts {
  private:
   void emit_usage(RequestApi api, FactSink& sink);
   void emit_fact(RequestApi api, const Fact& fact, FactSink& sink);
+  // Beyond the bound the answer is not read whole.
+  bool may_visit() {
+    visits_ += fact_count_;
+    unreadable = unreadable || visits_ > kVisitsMax;
+    return visits_ <= kVisitsMax;
+  }
   bool hold(size_t more);
   void give_back();
 
+  static constexpr size_t kVisitsMax = size_t{1} << 20;
+
   std::vector<Fact> facts_;  // the first fact_count_ are in use; the others keep their memory
   size_t fact_count_ = 0;
+  size_t visits_ = 0;
   size_t text_held_ = 0;  // bytes of ids, names and texts, or a little more; taken of the budget but for the first few
   MemoryBudget* budget_ = nullptr;
   std::vector<uint64_t> items_;  // output indexes in the order in which the items started

@@ -8,14 +8,12 @@
 #include <cstdlib>
 
 #include "base/assert.h"
+#include "base/sliced_work.h"
 
 namespace weir::reader {
 namespace {
 
-constexpr size_t kDecodedMax = size_t{64} << 20;
-constexpr size_t kDecodedFree = size_t{8} << 20;  // not measured against the ratio
-constexpr size_t kRatioMax = 256;
-constexpr size_t kStep = size_t{64} * 1024;
+constexpr size_t kStep = size_t{8} * 1024;
 // As large as a decoded body may be: an encoder that knows the size may choose a window that holds it all.
 constexpr int kZstdWindowLogMax = 26;
 // zlib's own estimate for inflate with the largest window (zconf.h), rounded up.
@@ -182,19 +180,28 @@ bool ContentDecoder::step(std::string_view& input, char* out, size_t room, size_
   return false;
 }
 
-bool decode_body(ContentDecoder& decoder, ContentCoding coding, std::string_view body, ByteBuffer& out) {
+bool decode_body(ContentDecoder& decoder, ContentCoding coding, std::string_view body, size_t size_max,
+                 ByteBuffer& out) {
   out.clear();
   if (coding == ContentCoding::unknown) return false;
-  const size_t allowed = std::min(kDecodedMax, kDecodedFree + std::min(body.size(), kDecodedMax) * kRatioMax);
+  const size_t by_ratio = body.size() > SIZE_MAX / kDecodedRatioMax ? SIZE_MAX : body.size() * kDecodedRatioMax;
+  const size_t allowed = std::min(size_max, std::max(kDecodedFree, by_ratio));
   decoder.begin(coding);
   bool right = true;
   for (bool more = true; right && more;) {
-    size_t written;
-    const size_t before = body.size();
-    right = decoder.step(body, out.make_room(kStep), kStep, written) && out.size() + written <= allowed;
+    // Grown at once to all that it may need: only what is written takes memory, and nothing of it is copied again.
+    if (out.capacity() - out.size() < kStep) out.reserve((out.size() < kDecodedFree ? kDecodedFree : allowed) + kStep);
+    // Little of the input at once too: millions of blocks can stand in it that bear nothing.
+    std::string_view part = body.substr(0, kStep);
+    const size_t given = part.size();
+    size_t written = 0;
+    right = decoder.step(part, out.make_room(kStep), kStep, written) && written <= allowed - out.size();
     if (right) out.commit(written);
+    const size_t taken = given - part.size();
+    body.remove_prefix(taken);
     // A step that neither took nor wrote anything would be repeated for ever.
-    right = right && (written > 0 || body.size() < before || body.empty());
+    right = right && (written > 0 || taken > 0 || body.empty());
+    right = right && SlicedWork::spend(decoding_cost(taken, written));
     more = !body.empty() || written == kStep;
   }
   right = right && decoder.at_end();

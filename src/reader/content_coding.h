@@ -1,4 +1,5 @@
 // Undoes a Content-Encoding, for reading only: what is forwarded stays as it came. Incremental: bytes in, bytes out.
+// A few bytes may stand for a hundred megabytes, so a whole body is decoded in sliced work (base/sliced_work.h).
 // The caller bounds the output; the memory of the decoders themselves is bounded by the window that they allow.
 #pragma once
 
@@ -40,8 +41,17 @@ class ContentDecoder {
   std::unique_ptr<Impl> impl_;
 };
 
-// Decodes a whole body. False if it is not of this coding, is cut short, or grows over what is allowed: 8 MiB and 256
-// times its size, but never over 64 MiB.
-bool decode_body(ContentDecoder& decoder, ContentCoding coding, std::string_view body, ByteBuffer& out);
+// Beyond this a decoded request body may be kDecodedRatioMax times as large as what came (spec-2 section 9, "Bounds").
+inline constexpr size_t kDecodedFree = size_t{1} << 20;
+inline constexpr size_t kDecodedRatioMax = 100;
+
+// What a step of decoding counts for in sliced work. Blocks and frames that hold nothing cost more than their bytes do.
+constexpr size_t decoding_cost(size_t taken, size_t written) {
+  return 64 + 8 * taken + written;
+}
+
+// Decodes a whole body. False if it is not of this coding, is cut short, or grows over `size_max` or the ratio.
+bool decode_body(ContentDecoder& decoder, ContentCoding coding, std::string_view body, size_t size_max,
+                 ByteBuffer& out);
 
 }  // namespace weir::reader

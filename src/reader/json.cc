@@ -247,7 +247,7 @@ const char* JsonReader::fail(const char* error, const char* at) {
   if (error_ != nullptr) return nullptr;
   error_ = error;
   p_ = at;
-  if (non_ascii_) find_bad_utf8();
+  if (non_ascii_) find_bad_utf8(at);
   return nullptr;
 }
 
@@ -255,11 +255,38 @@ const char* JsonReader::fail_at(const char* at) {
   return fail(at == end_ ? kEndsEarly : kUnexpected, at);
 }
 
+// Everything in the window was looked at. Its UTF-8 is checked now: that of the whole text at the end would be a step
+// that nothing bounds.
+bool JsonReader::extend() {
+  if (error_ != nullptr) return false;
+  const char* to = end_;
+  // A code point that the window's end has cut is checked with the next window.
+  for (int i = 0; i < 3 && to != utf8_end_ && (static_cast<unsigned char>(to[-1]) & 0xC0) == 0x80; ++i) --to;
+  if (to != utf8_end_ && static_cast<unsigned char>(to[-1]) >= 0xC0) --to;
+  if (!check_utf8(to)) return false;
+  if (!SlicedWork::spend(kWindow)) {
+    fail("given up", end_);
+    return false;
+  }
+  end_ += std::min(static_cast<size_t>(text_end_ - end_), kWindow);
+  return true;
+}
+
+bool JsonReader::check_utf8(const char* to) {
+  if (non_ascii_ && !simdjson::validate_utf8(utf8_end_, static_cast<size_t>(to - utf8_end_))) {
+    error_ = kBadUtf8;
+    find_bad_utf8(to);
+    return false;
+  }
+  utf8_end_ = to;
+  return true;
+}
+
 // Bad UTF-8 before the place of another failure comes first.
-void JsonReader::find_bad_utf8() {
-  const char* at = begin_;
-  while (at < p_) {
-    const size_t size = utf8_sequence(reinterpret_cast<const unsigned char*>(at), static_cast<size_t>(end_ - at));
+void JsonReader::find_bad_utf8(const char* to) {
+  const char* at = utf8_end_;
+  while (at < to) {
+    const size_t size = utf8_sequence(reinterpret_cast<const unsigned char*>(at), static_cast<size_t>(text_end_ - at));
     if (size == 0) {
       error_ = kBadUtf8;
       p_ = at;
@@ -269,8 +296,10 @@ void JsonReader::find_bad_utf8() {
   }
 }
 
-inline const char* JsonReader::pass_space(const char* at) const {
-  while (at != end_ && is_space(*at)) ++at;
+inline const char* JsonReader::pass_space(const char* at) {
+  do {
+    while (at != end_ && is_space(*at)) ++at;
+  } while (at == end_ && more());
   return at;
 }
 
@@ -289,42 +318,56 @@ const char* JsonReader::pass_long_string(const char* at) {
   for (++at;;) {
     at = skip_content(at, end_, non_ascii);
     non_ascii_ |= non_ascii;
-    if (at == end_) return fail(kEndsEarly, at);
+    if (at == end_) {
+      if (more()) continue;
+      return fail(kEndsEarly, at);
+    }
     if (*at == '"') return at + 1;
     if (*at != '\\') return fail(kControl, at);
     // Escapes of code points come in runs.
     while (at != end_ && *at == '\\') {
       const char* wrong;
-      at = escape_end(at, end_, wrong);
-      if (at == nullptr) return fail(wrong == end_ ? kEndsEarly : kBadEscape, wrong);
+      const char* const escape = at;
+      at = escape_end(escape, end_, wrong);
+      if (at != nullptr) continue;
+      if (wrong != end_) return fail(kBadEscape, wrong);
+      if (!more()) return fail(kEndsEarly, wrong);
+      at = escape;
     }
   }
 }
 
+// At least one digit, and what follows it.
+const char* JsonReader::pass_digits(const char* at) {
+  if (at == end_ && !more()) return fail(kEndsEarly, at);
+  if (!is_digit(*at)) return fail(kBadNumber, at);
+  do {
+    while (at != end_ && is_digit(*at)) ++at;
+  } while (at == end_ && more());
+  return at;
+}
+
 const char* JsonReader::pass_number(const char* at) {
-  const auto pass_digits = [this](const char* from) {
-    if (from == end_) return fail(kEndsEarly, from);
-    if (!is_digit(*from)) return fail(kBadNumber, from);
-    while (from != end_ && is_digit(*from)) ++from;
-    return from;
-  };
+  // Whether there is a byte at `at`.
+  const auto here = [&] { return at != end_ || more(); };
   if (*at == '-') ++at;
-  if (at != end_ && *at == '0') {
+  if (here() && *at == '0') {
     ++at;
-    if (at != end_ && is_digit(*at)) return fail(kBadNumber, at);
+    if (here() && is_digit(*at)) return fail(kBadNumber, at);
   } else {
     at = pass_digits(at);
   }
-  if (at != nullptr && at != end_ && *at == '.') at = pass_digits(at + 1);
-  if (at != nullptr && at != end_ && (*at == 'e' || *at == 'E')) {
+  if (at != nullptr && here() && *at == '.') at = pass_digits(at + 1);
+  if (at != nullptr && here() && (*at == 'e' || *at == 'E')) {
     ++at;
-    if (at != end_ && (*at == '+' || *at == '-')) ++at;
+    if (here() && (*at == '+' || *at == '-')) ++at;
     at = pass_digits(at);
   }
   return at;
 }
 
 const char* JsonReader::pass_literal(const char* at, std::string_view word) {
+  if (static_cast<size_t>(end_ - at) < word.size()) more();  // a window is longer than a word
   const std::string_view rest(at, static_cast<size_t>(end_ - at));
   if (rest.starts_with(word)) return at + word.size();
   while (at != end_ && *at == word[static_cast<size_t>(at - rest.data())]) ++at;
@@ -401,12 +444,14 @@ const char* JsonReader::pass_container(const char* at) {
 
 JsonKind JsonReader::peek() {
   if (failed()) return JsonKind::none;
-  p_ = pass_space(p_);
+  const char* const at = pass_space(p_);
+  if (failed()) return JsonKind::none;
+  p_ = at;
   return p_ == end_ ? JsonKind::none : kind_of(*p_);
 }
 
 void JsonReader::enter() {
-  p_ = pass_space(p_);
+  p_ = pass_space(p_);  // no further than peek() has looked
   ASSERT(p_ != end_ && (*p_ == '{' || *p_ == '['));
   ++p_;
   if (++depth_ > kNestingMax) too_deep_ = true;
@@ -448,6 +493,7 @@ bool JsonReader::next_member(std::string_view& key) {
 bool JsonReader::next_element() {
   if (failed()) return false;
   const char* const at = pass_space(p_);
+  if (failed()) return false;
   const bool first = std::exchange(first_, false);
   if (at != end_ && *at == ']') {
     p_ = at + 1;
@@ -466,7 +512,7 @@ JsonValue JsonReader::value() {
   const JsonKind kind = kind_of(*begin);
   const char* const at =
       kind == JsonKind::object || kind == JsonKind::array ? pass_container(begin) : pass_scalar(begin, kind);
-  if (at == nullptr) return {};
+  if (failed()) return {};
   p_ = at;
   const size_t size = static_cast<size_t>(at - begin);
   if (kind == JsonKind::string) return {kind, {begin + 1, size - 2}};
@@ -475,12 +521,10 @@ JsonValue JsonReader::value() {
 
 bool JsonReader::finish() {
   if (failed()) return false;
-  p_ = pass_space(p_);
-  if (p_ != end_) return fail(kTrailing, p_) != nullptr;
-  if (non_ascii_ && !simdjson::validate_utf8(begin_, static_cast<size_t>(end_ - begin_))) {
-    return fail(kBadUtf8, end_) != nullptr;  // which finds the place
-  }
-  return true;
+  const char* const at = pass_space(p_);
+  if (failed()) return false;
+  p_ = at;
+  return p_ != end_ ? fail(kTrailing, p_) != nullptr : check_utf8(end_);
 }
 
 void CappedText::append(std::string_view bytes) {
@@ -492,7 +536,10 @@ void CappedText::append(std::string_view bytes) {
   if (truncated) drop_partial_point(text);
 }
 
-void append_unescaped(std::string_view raw, CappedText& out) {
+namespace {
+
+// Appends what there is room for; returns the place up to which it got.
+const char* append_front(std::string_view raw, CappedText& out) {
   const char* at = raw.data();
   const char* const end = at + raw.size();
   if (!out.truncated) {
@@ -517,9 +564,17 @@ void append_unescaped(std::string_view raw, CappedText& out) {
     out.size += text.size() - before + lost;
     if (out.truncated) drop_partial_point(text);
   }
+  return at;
+}
+
+}  // namespace
+
+void append_unescaped(std::string_view raw, CappedText& out) {
+  const char* at = append_front(raw, out);
+  const char* const end = raw.data() + raw.size();
   // Only the size of the rest is wanted.
   char scratch[1024];
-  while (at != end) {
+  while (at != end && SlicedWork::spend(sizeof(scratch))) {
     out.size += static_cast<size_t>(unescape_into(at, end, scratch, scratch + sizeof(scratch)) - scratch);
   }
 }
@@ -528,7 +583,7 @@ void assign_unescaped(std::string_view raw, std::string& out) {
   CappedText text;
   text.text.swap(out);
   text.clear();
-  append_unescaped(raw, text);
+  append_front(raw, text);
   out.swap(text.text);
 }
 

@@ -4,10 +4,14 @@
 // buffers. simdjson's On-Demand is not used here because it leaves skipped values unchecked, needs padding, and does
 // not say at which byte a text goes wrong; of simdjson we use the UTF-8 check.
 //
+// A long text that is read in sliced work (base/sliced_work.h) is looked at a window at a time: whoever comes to the
+// window's end asks for more, and may be put aside there.
+//
 // The invariants: (1) after a failure every call returns false or `none`, so loops end by themselves; (2) the text is
 // JSON only if finish() returned true: what was read before may still be refused.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -15,6 +19,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "base/sliced_work.h"
 
 namespace weir::reader {
 
@@ -45,7 +51,12 @@ struct JsonValue {
 class JsonReader {
  public:
   // Borrows `text`.
-  explicit JsonReader(std::string_view text) : begin_(text.data()), p_(text.data()), end_(text.data() + text.size()) {}
+  explicit JsonReader(std::string_view text)
+      : begin_(text.data()),
+        p_(text.data()),
+        end_(text.data() + (SlicedWork::inside() ? std::min(text.size(), kWindow) : text.size())),
+        text_end_(text.data() + text.size()),
+        utf8_end_(text.data()) {}
 
   // The kind of the next value; nothing is taken.
   JsonKind peek();
@@ -71,9 +82,12 @@ class JsonReader {
   const char* place() const { return p_; }
 
  private:
+  static constexpr size_t kWindow = size_t{16} * 1024;
+
   // Each takes a place in the text and returns the place after what it passed; null after a failure. The place goes
   // from hand to hand in a register, and into p_ only between the caller's calls.
-  const char* pass_space(const char* at) const;
+  const char* pass_space(const char* at);
+  const char* pass_digits(const char* at);
   const char* pass_string(const char* at);
   const char* pass_long_string(const char* at);
   const char* pass_number(const char* at);
@@ -85,16 +99,22 @@ class JsonReader {
   // Both are null, for the caller to return.
   const char* fail(const char* error, const char* at);
   const char* fail_at(const char* at);
-  void find_bad_utf8();
+  // At the window's end: whether there is more of the text, which can be looked at now. False: nothing, or a failure.
+  bool more() { return end_ != text_end_ && extend(); }
+  bool extend();
+  bool check_utf8(const char* to);
+  void find_bad_utf8(const char* to);
 
   const char* begin_;
   const char* p_;
-  const char* end_;
+  const char* end_;       // of the window
+  const char* text_end_;  // of all
+  const char* utf8_end_;  // what is before it is well-formed UTF-8
   const char* error_ = nullptr;
   size_t depth_ = 0;
   bool first_ = false;  // the container was just entered
   bool too_deep_ = false;
-  bool non_ascii_ = false;  // then finish() checks the UTF-8 of the whole text
+  bool non_ascii_ = false;  // then finish() checks the UTF-8 of the whole text, or of what no window's end has checked
   char key_[64];            // an escaped key, unescaped
 };
 

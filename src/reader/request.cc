@@ -8,7 +8,7 @@ namespace weir::reader {
 namespace {
 
 // What the buffer for decoded bodies may keep between requests.
-constexpr size_t kDecodedKeptMax = size_t{1} << 20;
+constexpr size_t kDecodedKeptMax = kDecodedFree + size_t{64} * 1024;
 
 // The walk over the body: one pass that takes every byte.
 bool walk(RequestApi api, JsonReader& reader, RequestMembers& members) {
@@ -161,15 +161,15 @@ struct RequestReader::Impl {
 RequestReader::RequestReader() : impl_(std::make_unique<Impl>()) {}
 RequestReader::~RequestReader() = default;
 
-void RequestReader::read(RequestApi api, const ByteBuffer& body, std::string_view content_encoding,
-                         RequestFacts& facts) {
+void RequestReader::read(RequestApi api, const ByteBuffer& body, std::string_view content_encoding, RequestFacts& facts,
+                         size_t decoded_max) {
   facts.clear();
   if (body.empty()) return refuse(facts, BodyStatus::empty, "the body is empty", 0);
   const ContentCoding coding = content_coding_of(content_encoding);
   if (coding == ContentCoding::identity) return read_json(api, body.view(), facts);
 
   // What we cannot judge we do not refuse: it is forwarded, and told as unreadable.
-  if (!decode_body(impl_->decoder, coding, body.view(), impl_->decoded)) {
+  if (!decode_body(impl_->decoder, coding, body.view(), decoded_max, impl_->decoded)) {
     facts.status = BodyStatus::unreadable;
   } else {
     read_json(api, impl_->decoded.view(), facts);

@@ -52,8 +52,12 @@ class RequestReader {
   RequestReader(const RequestReader&) = delete;
   RequestReader& operator=(const RequestReader&) = delete;
 
-  // `body` is the whole body. `content_encoding`: the header's value, empty for none.
-  void read(RequestApi api, const ByteBuffer& body, std::string_view content_encoding, RequestFacts& facts);
+  // `body` is the whole body. `content_encoding`: the header's value, empty for none; what it stands for is read up to
+  // `decoded_max` bytes. A body over kReadAtOnceMax, or one that is encoded, is read in sliced work; if that is given
+  // up, the facts mean nothing.
+  void read(RequestApi api, const ByteBuffer& body, std::string_view content_encoding, RequestFacts& facts,
+            size_t decoded_max = size_t{32} << 20);
+  static constexpr size_t kReadAtOnceMax = size_t{64} * 1024;
 
  private:
   struct Impl;

@@ -9,6 +9,8 @@ namespace weir::reader {
 namespace {
 
 constexpr size_t kTextKeptMax = 1024;
+// A longer one takes time, and may be put aside where it is read whole.
+constexpr size_t kMatchedMax = size_t{64} * 1024;
 
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
@@ -41,7 +43,7 @@ void Skeleton::learn(std::string_view data, std::initializer_list<JsonValue> fre
 }
 
 bool Skeleton::matches(std::string_view data) const {
-  if (text_.empty()) return false;
+  if (text_.empty() || data.size() > kMatchedMax) return false;
   const char* own = text_.data();
   const char* at = data.data();
   const char* const end = at + data.size();

@@ -15,6 +15,9 @@ constexpr size_t kContext = 2;
 
 constexpr std::string_view kRetry = "retry:";
 
+// No chunk of usage alone is nearly so long. To look at all of a longer event would hold up everybody else.
+constexpr size_t kLookedAtMax = size_t{64} * 1024;
+
 bool is_empty(const JsonValue& array) {
   JsonElements elements(array);
   JsonValue element;
@@ -88,7 +91,7 @@ void UsageWithholder::reset(MemoryBudget* budget) {
 // What of a whole event, or of what is left of one at the end, is to go out. Empty: it is the chunk to withhold. Where
 // the end mark shares its event, the mark goes on alone.
 std::string_view UsageWithholder::judge(std::string_view event_bytes) {
-  if (passed_.matches(event_bytes)) return event_bytes;
+  if (event_bytes.size() > kLookedAtMax || passed_.matches(event_bytes)) return event_bytes;
   wire::SseScanner scanner;
   wire::SseEvent event;
   std::string_view rest = event_bytes;

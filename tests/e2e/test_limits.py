@@ -225,3 +225,35 @@ def test_bodies_in_total(start, mock, framing):
     assert ask(gateway.address, "POST", ANTHROPIC, bearer(token), MESSAGE).status == 200
     assert gateway.metric("weir_worker_turn_seconds_count") > 0
     assert gateway.metric('weir_worker_longest_turn_seconds{worker="0"}') > 0
+
+
+def large_message(size):
+    """A body of this size that is dear to read: nothing but brackets."""
+    return b'{"model":"m","max_tokens":1,"messages":[' + b"{}," * (size // 3) + b'{"role":"user","content":"hi"}]}'
+
+
+def test_a_large_body_is_read_beside_others(start, mock):
+    """Reading 24 MiB takes many turns of the only worker; meanwhile others are answered, again and again."""
+    gateway = start(configuration(mock.port), "--admin", "127.0.0.1:0")
+    token = gateway.run("key", "add", "--user", "alice").strip()
+    eventually("the key is known", lambda: ask(gateway.address, "GET", "/anthropic/v1/nothing", bearer(token)).status == 404)
+    large = request("POST", ANTHROPIC, bearer(token), large_message(24 << 20))
+    small = request("POST", ANTHROPIC, bearer(token), MESSAGE)
+    with Client(gateway.address) as first, Client(gateway.address) as other:
+        first.send(large)
+        answered = 0
+        first.socket.setblocking(False)
+        while True:
+            try:
+                assert first.socket.recv(1) == b"H", "the answer begins"
+                break
+            except BlockingIOError:
+                assert other.send(small).answer().status == 200
+                answered += 1
+        assert answered >= 5, answered
+    # A client that leaves while its body is read takes nothing with it.
+    for _ in range(3):
+        with Client(gateway.address) as client:
+            client.send(large)
+    assert ask(gateway.address, "POST", ANTHROPIC, bearer(token), MESSAGE).status == 200
+    eventually("nothing is held", lambda: gateway.metric(BODY_MEMORY) == 0 and gateway.metric("weir_exchanges_open") == 0)

@@ -207,7 +207,10 @@ void check_answer(const Case& one, AnswerReader& reader, const std::vector<size_
   ExpectedSink sink;
   reader.reset(settings);
   const auto body = std::string_view(one.answer).substr(0, static_cast<size_t>(cut_at));
-  feed_pieces(body, cuts, [&](std::string_view piece) { reader.feed(piece); });
+  feed_pieces(body, cuts, [&](std::string_view piece) {
+    reader.feed(piece);
+    if (reader.lags()) reader.catch_up();
+  });
   const AnswerEnd end = reader.finish(complete, sink);
 
   if (has(one.expect, "token_usages")) CHECK(sink.usages == expected_rows(one.expect, "token_usages"));

@@ -147,6 +147,72 @@ TEST_CASE("json: every prefix of a text is wrong, and at its end") {
   }
 }
 
+TEST_CASE("json: a text that is read in slices is judged as when it is read at once, wherever a window ends") {
+  constexpr size_t kWindow = 16 * 1024;
+  const std::vector<std::string> texts = {
+      R"("\"\\\/\u00Fa\ud83d\ude00\n")",
+      R"({"key":1,"k\u0065y" : [ ] , "" :{}})",
+      "[-12.50e+10, 0 ,0.1E-5,1234567]",
+      "[true,false , null]",
+      "\"Gr\xC3\xBC\xE4\xB8\x96\xF0\x9F\x98\x80\"",
+      "[ \t\r\n                              ]",
+      // wrong
+      "[01]",
+      "[1.]",
+      "[-]",
+      "[1e]",
+      "[1e+x]",
+      "[tru]",
+      "[nulx]",
+      "\"\\x\"",
+      "\"\\u12g4\"",
+      "\"a\x01\"",
+      "{\"a\"1}",
+      "{\"a\":}",
+      "{\"a\":1,}",
+      "[1,]",
+      "[1 2]",
+      "\"\xFF\"",
+      "\"\xE4\xB8\"",
+      "\"\xF0\x9F\x98\", \"",
+      "[\"\xC3\xBC\",x]",
+      "]",
+      "\"abc",
+  };
+  for (const std::string& text : texts) {
+    CAPTURE(text);
+    for (size_t pad = kWindow - 70; pad < kWindow + 3; ++pad) {
+      for (const std::string_view filler : {"a", "\xC3\xBC", " "}) {
+        std::string whole = filler == " " ? "[" : "[\"";
+        while (whole.size() < pad) whole += filler;
+        whole += filler == " " ? "" : "\",";
+        whole += text + "]";
+        std::string sliced;
+        in_slices([&] { sliced = verdict(whole); });
+        if (sliced != verdict(whole)) CHECK_MESSAGE(sliced == verdict(whole), pad, " of ", filler);
+      }
+    }
+  }
+}
+
+TEST_CASE("json: a long text takes slices, whatever it is made of") {
+  const auto repeated = [](std::string_view part, std::string_view begin, std::string_view end) {
+    std::string text(begin);
+    while (text.size() < size_t{1} << 20) text += part;
+    return text += end;
+  };
+  const std::string texts[] = {repeated("{},", "[", "0]"),      repeated("x", "\"", "\""),
+                               repeated("\\u00e9", "\"", "\""), repeated(" ", "[", "]"),
+                               repeated("1", "", ""),           repeated("\xC3\xBC", "{\"", "\":1}"),
+                               repeated("[", "", ""),           repeated("1,", "[", "1]")};
+  for (const std::string& text : texts) {
+    CAPTURE(text.substr(0, 8));
+    std::string sliced;
+    CHECK(in_slices([&] { sliced = verdict(text); }) >= text.size() / SlicedWork::kSlice);
+    CHECK(sliced == verdict(text));
+  }
+}
+
 TEST_CASE("json: random damage is judged as simdjson judges it") {
   const std::string text = R"({"model":"m\u00e9","n":[-1.5e-3,0,true,false,null,""],"o":{"p":"Gr)"
                            "\xC3\xBC\xC3\x9F\x65 \xF0\x9F\x98\x80"

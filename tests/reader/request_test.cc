@@ -4,6 +4,9 @@
 #include <simdjson.h>
 #include <zstd.h>
 
+#include <random>
+
+#include "reader/content_coding.h"
 #include "reader/gzip.h"
 #include "reader/json.h"
 #include "reader/support.h"
@@ -362,8 +365,81 @@ TEST_CASE("request: a decompression bomb is unreadable") {
     CAPTURE(encoding);
     CHECK(read_request(kChat, bytes, encoding).status == BodyStatus::unreadable);
   }
-  const std::string large = "{\"model\":\"" + std::string(size_t{3} << 20, 'x') + "\"}";
+  // Beyond 1 MiB what came may stand for a hundred times as much.
+  const auto padded = [](size_t size) { return R"({"model":"m"})" + std::string(size, ' '); };
+  CHECK(read_request(kChat, zstd(padded(1000 << 10)), "zstd").status == BodyStatus::ok);
+  CHECK(read_request(kChat, zstd(padded(1100 << 10)), "zstd").status == BodyStatus::unreadable);
+  std::mt19937 random(7);
+  std::string large = R"({"model":"m","x":")";
+  while (large.size() < size_t{3} << 20) large += static_cast<char>('a' + random() % 4);
+  large += R"("})";
   CHECK(read_request(kChat, zstd(large), "zstd").status == BodyStatus::ok);
+  RequestReader reader;
+  RequestFacts facts;
+  ByteBuffer encoded;
+  encoded.append(zstd(large));
+  reader.read(kChat, encoded, "zstd", facts, large.size());
+  CHECK(facts.status == BodyStatus::ok);
+  reader.read(kChat, encoded, "zstd", facts, large.size() - 1);
+  CHECK(facts.status == BodyStatus::unreadable);
+}
+
+TEST_CASE("request: in slices the same is read as at once, and no slice does much") {
+  const auto repeated = [](std::string_view part, size_t size) {
+    std::string text;
+    while (text.size() < size) text += part;
+    return text;
+  };
+  constexpr size_t kSize = size_t{2} << 20;
+  const std::string bodies[] = {
+      R"({"model":"m","messages":[{"role":"user","content":")" + repeated("\\n\\u00e9 text", kSize) + R"("}]})",
+      R"({"model":"m","messages":[{"role":"user","content":[)" + repeated(R"({"type":"text","text":"a"},)", kSize) +
+          R"({"type":"text","text":"last"}]}]})",
+      R"({"model":"m","messages":[)" + repeated("{},", kSize) + R"({"role":"user","content":"last"}]})",
+      R"({"model":"m","messages":[)" + repeated("{},", kSize) + "x]}",
+      R"({"model":"m"})" + repeated(" ", kSize),
+  };
+  for (const std::string& text : bodies) {
+    CAPTURE(text.substr(0, 80));
+    const RequestFacts at_once = read_request(kChat, text);
+    for (const std::string& encoding : {std::string(), std::string("gzip"), std::string("zstd")}) {
+      CAPTURE(encoding);
+      ByteBuffer body;
+      body.append(encoding.empty() ? text : encoding == "gzip" ? gzip(text) : zstd(text));
+      const bool bomb = !encoding.empty() && body.size() * kDecodedRatioMax < text.size();
+      RequestReader reader;
+      RequestFacts facts;
+      const size_t slices = in_slices([&] { reader.read(kChat, body, encoding, facts); });
+      if (!bomb) CHECK(slices >= kSize / SlicedWork::kSlice);
+      CHECK(facts.status == (bomb || (!encoding.empty() && at_once.status != BodyStatus::ok) ? BodyStatus::unreadable
+                                                                                             : at_once.status));
+      if (facts.status == BodyStatus::unreadable) continue;
+      CHECK(facts.error == at_once.error);
+      CHECK(facts.error_offset == at_once.error_offset);
+      CHECK(facts.model == at_once.model);
+      CHECK(facts.prompt == at_once.prompt);
+      CHECK(facts.prompt_size == at_once.prompt_size);
+    }
+  }
+}
+
+TEST_CASE("request: millions of frames that hold nothing take many slices, and one that is given up ends") {
+  const std::string frame = zstd("");
+  std::string frames;
+  while (frames.size() < size_t{1} << 20) frames += frame;
+  ByteBuffer body;
+  body.append(frames);
+  RequestReader reader;
+  RequestFacts facts;
+  auto read = [&] { reader.read(kChat, body, "zstd", facts); };
+  CHECK(in_slices(read) > frames.size() / frame.size() * 64 / SlicedWork::kSlice);
+  CHECK(facts.status == BodyStatus::unreadable);
+  SlicedWork sliced;
+  const auto run = [](void* work) { (*static_cast<decltype(read)*>(work))(); };
+  CHECK_FALSE(sliced.begin(run, &read));
+  CHECK_FALSE(sliced.go_on());
+  sliced.give_up();
+  CHECK_FALSE(sliced.running());
 }
 
 TEST_CASE("request: hostile bytes change nothing but the facts") {

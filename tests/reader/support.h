@@ -8,9 +8,11 @@
 #include <random>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "base/byte_buffer.h"
+#include "base/sliced_work.h"
 #include "reader/answer.h"
 #include "reader/request.h"
 
@@ -34,6 +36,17 @@ class ExactCopy {
   std::unique_ptr<char[]> bytes_;
   size_t size_;
 };
+
+// Runs `use` as sliced work to its end; returns how many slices that took.
+template <class Use>
+size_t in_slices(Use&& use) {
+  static SlicedWork sliced;
+  using Work = std::remove_reference_t<Use>;
+  const auto run = [](void* work) { (*static_cast<Work*>(work))(); };
+  size_t slices = 1;
+  for (bool done = sliced.begin(run, &use); !done; done = sliced.go_on()) ++slices;
+  return slices;
+}
 
 // Calls `feed` with the pieces of `body` that end at each of `cuts`, and the rest.
 template <class Feed>
@@ -96,9 +109,20 @@ inline std::string describe(const AnswerEnd& end, const std::vector<std::string>
 
 inline std::string read_answer(AnswerReader& reader, const AnswerSettings& settings, std::string_view body,
                                const std::vector<size_t>& cuts, bool complete = true) {
+  static SlicedWork sliced;
   TextSink sink;
   reader.reset(settings);
-  feed_pieces(body, cuts, [&](std::string_view piece) { reader.feed(piece); });
+  // What takes time is read a slice after each piece, while more comes.
+  const auto read_a_slice = [&] {
+    const auto catch_up = [](void* lagging) { static_cast<AnswerReader*>(lagging)->catch_up(); };
+    if (reader.lags()) sliced.running() ? sliced.go_on() : sliced.begin(catch_up, &reader);
+  };
+  feed_pieces(body, cuts, [&](std::string_view piece) {
+    reader.feed(piece);
+    read_a_slice();
+  });
+  if (complete) reader.end_of_body();
+  while (reader.lags()) read_a_slice();
   const AnswerEnd end = reader.finish(complete, sink);
   return describe(end, sink.lines);
 }

@@ -53,6 +53,9 @@ BREAKS = {
     "whole": ("downstream.cc", "  if (cut_) {\n    stream_.reset();", "  if (slot_index == 0xFFFFFFFF) {\n    stream_.reset();"),
     # The memory of bodies that is never given back.
     "charge": ("buffer_pool.cc", "  body_bytes_ -= std::exchange(blocks_[id - references_.size()].charged, 0);\n", ""),
+    # A body that is read on although its exchange is over.
+    "forget": ("exchange.cc", "  if (std::exchange(reads_slowly_, false)) worker_->forget_reader(*this);\n  if (reading_)",
+               "  reads_slowly_ = false;\n  if (reading_)"),
 }
 
 

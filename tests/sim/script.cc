@@ -1,10 +1,12 @@
 #include "sim/script.h"
 
 #include <fmt/format.h>
+#include <zlib.h>
 
 #include <algorithm>
 
 #include "base/clock.h"
+#include "sim/report.h"
 
 namespace weir::sim {
 
@@ -153,6 +155,7 @@ void Scripts::fill(Plan& plan, uint32_t number, const Person& person, bool trust
       plan.refusal = 413;
     }
     write_body(plan, size);
+    if (plan.refusal == 0 && plan.api != Api::none && random_.percent(8)) encode_body(plan, shape_.max_body);
   }
   const char* const prefix = random_.percent(20) ? "/api/v2/aibridge" : "";
   write_request(plan, method, fmt::format("{}{}{}", prefix, provider.prefix, path), has_body);
@@ -197,6 +200,25 @@ void Scripts::write_body(Plan& plan, size_t size) {
   }
 }
 
+// Weir reads such a body a slice a turn, while everything else happens. Blanks behind the JSON make it long.
+void Scripts::encode_body(Plan& plan, size_t decoded_max) {
+  std::string text = plan.body;
+  if (text.size() < decoded_max) text += std::string(random_.below(decoded_max - text.size()), ' ');
+  uLongf size = compressBound(text.size()) + 32;
+  plan.body.resize(size);
+  z_stream stream{};
+  require(deflateInit2(&stream, 6, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY) == Z_OK, "no deflate");
+  stream.next_in = reinterpret_cast<Bytef*>(text.data());
+  stream.avail_in = static_cast<uInt>(text.size());
+  stream.next_out = reinterpret_cast<Bytef*>(plan.body.data());
+  stream.avail_out = static_cast<uInt>(size);
+  require(deflate(&stream, Z_FINISH) == Z_STREAM_END, "not deflated");
+  plan.body.resize(stream.total_out);
+  deflateEnd(&stream);
+  plan.encoded = true;
+  plan.inserted.clear();
+}
+
 std::string Scripts::chunked(std::string_view body) {
   std::string wire;
   while (!body.empty()) {
@@ -231,6 +253,7 @@ void Scripts::write_request(Plan& plan, const char* method, const std::string& t
   if (plan.close) headers.emplace_back("Connection: close\r\n");
   if (plan.http_1_0 && !plan.close && random_.percent(50)) headers.emplace_back("Connection: keep-alive\r\n");
   if (plan.expect_continue) headers.emplace_back("Expect: 100-continue\r\n");
+  if (plan.encoded) headers.emplace_back("Content-Encoding: gzip\r\n");
   if (as_chunks) {
     headers.emplace_back("Transfer-Encoding: chunked\r\n");
   } else if (has_body) {

@@ -77,6 +77,7 @@ struct Plan {
   std::string wire;
   size_t head_size = 0;
   std::string body;
+  bool encoded = false;  // the body is compressed
   std::string inserted;  // weir puts this into the body
   std::string upstream_target;
   bool head_request = false;
@@ -142,6 +143,7 @@ class Scripts {
   void announce_forbidden_body(Plan& plan);
   void write_stream(Plan& plan);
   void write_json(Plan& plan);
+  void encode_body(Plan& plan, size_t decoded_max);
   std::string chunked(std::string_view body);
   std::string filler(size_t size) { return random_.letters(size); }
 
