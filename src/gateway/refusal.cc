@@ -75,8 +75,11 @@ void append_retry(Retry retry, uint32_t after_s, ByteBuffer& out) {
 
 void append_message(const RefusalRow& refusal, std::string_view detail, ByteBuffer& out) {
   const size_t place = refusal.text.find("{}");
+  if (place == std::string_view::npos || detail.empty()) {
+    append_escaped(text_without_detail(refusal), out);
+    return;
+  }
   append_escaped(refusal.text.substr(0, place), out);
-  if (place == std::string_view::npos) return;
   const std::string_view cut = detail.size() <= kDetailSizeMax ? detail : cut_at_code_point(detail, kDetailSizeMax);
   append_escaped(cut, out);
   if (cut.size() < detail.size()) out.append("...");
@@ -126,6 +129,17 @@ void write_responses_error(const StreamError& error, ByteBuffer& out) {
 const RefusalRow& row(Refusal refusal) {
   ASSERT(refusal != Refusal::none);
   return kRows[std::to_underlying(refusal) - 1];
+}
+
+std::string_view text_without_detail(const RefusalRow& row) {
+  const size_t place = row.text.find("{}");
+  if (place == std::string_view::npos) return row.text;
+  const std::string_view before = row.text.substr(0, place);
+  size_t end = 0;
+  for (const std::string_view introduction : {": ", "; ", " of ", " for ", " and not to "}) {
+    if (const size_t found = before.rfind(introduction); found != std::string_view::npos) end = std::max(end, found);
+  }
+  return before.substr(0, end);
 }
 
 std::string_view error_type(ErrorShape shape, uint16_t status) {

@@ -96,6 +96,8 @@ struct RefusalRow {
   Ending ending;
 };
 const RefusalRow& row(Refusal refusal);  // REQUIRES: not `none`
+// The row's text up to where its detail would be introduced: whatever a caller leaves out, no "{}" is ever shown.
+std::string_view text_without_detail(const RefusalRow& row);
 
 enum class ErrorShape : uint8_t { openai, anthropic };
 

@@ -284,7 +284,7 @@ void Authorizer::release(Question& question) {
 }
 
 void Authorizer::log_unreachable(const Question& question, std::string_view why) {
-  const auto held_back = unreachable_throttle_.pass(worker_.now_ns());
+  const auto held_back = worker_.throttle(Noise::authorizer).pass(worker_.now_ns());
   if (!held_back) return;
   worker_.log().error(
       "the authorizer did not answer",

@@ -143,7 +143,6 @@ class Authorizer {
   Line pausing_;
   std::vector<std::unique_ptr<Callout>> callouts_;  // made when they are needed
   Timer timer_;                                     // asks and tells again
-  LogThrottle unreachable_throttle_;
   LogThrottle full_throttle_;
 };
 

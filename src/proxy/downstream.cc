@@ -144,11 +144,7 @@ void Downstream::tls_failed(io::Code code) {
     refuse(gateway::Refusal::plain_http, {});
     return;
   }
-  if (worker_->log().enabled(LogLevel::info)) {
-    worker_->log().info("TLS with a client failed", {{"source", listener_->name},
-                                                     {"client", client_address()},
-                                                     {"reason", std::string_view(stream_.tls()->error())}});
-  }
+  log_tls_failure();
   if (stream_.all_sent()) {  // no alert
     client_gone(code);
     return;
@@ -164,6 +160,16 @@ void Downstream::count_tls_failure() {
   } else if (stream_.tls() != nullptr && !stream_.tls()->error().empty()) {
     worker_->count().tls_connections_failed.add();
   }
+}
+
+void Downstream::log_tls_failure() {
+  if (stream_.tls() == nullptr || stream_.tls()->error().empty() || !worker_->log().enabled(LogLevel::info)) return;
+  const auto held_back = worker_->throttle(Noise::client_tls).pass(worker_->now_ns());
+  if (!held_back) return;
+  worker_->log().info("TLS with a client failed", {{"source", listener_->name},
+                                                   {"client", client_address()},
+                                                   {"reason", std::string_view(stream_.tls()->error())},
+                                                   {"held_back", *held_back}});
 }
 
 void Downstream::take(std::string_view input) {
@@ -300,11 +306,14 @@ void Downstream::refuse(gateway::Refusal refusal, std::string_view detail) {
   gateway::write_refusal(said, answer);
   stream_.queue({answer.view(), id});
   worker_->count_refusal(refusal);
-  worker_->log().warn("request refused", {{"reason", gateway::row(refusal).symbol},
-                                          {"status", gateway::row(refusal).status},
-                                          {"detail", detail},
-                                          {"source", listener_->name},
-                                          {"client", client_address()}});
+  if (const auto held_back = worker_->throttle(refusal).pass(worker_->now_ns())) {
+    worker_->log().warn("request refused", {{"reason", gateway::row(refusal).symbol},
+                                            {"status", gateway::row(refusal).status},
+                                            {"detail", detail},
+                                            {"source", listener_->name},
+                                            {"client", client_address()},
+                                            {"held_back", *held_back}});
+  }
   worker_->flush_later(*this);
   linger();
 }

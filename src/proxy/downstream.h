@@ -105,6 +105,7 @@ class Downstream : public Slot {
   size_t consume_discarded(std::string_view input);
   void refuse(gateway::Refusal refusal, std::string_view detail);
   void on_sent();
+  void log_tls_failure();
   void watch_sending();
   void next_request();
   void go_on();

@@ -118,7 +118,7 @@ void Exchange::reset() {
   provider_error_.clear();
   open_line_ends_ = 0;
   failed_ = false;
-  refused_ = false;
+  refusal_ = gateway::Refusal::none;
   broken_ = false;
 }
 
@@ -670,7 +670,7 @@ void Exchange::refuse(gateway::Refusal refusal, std::string_view detail, std::st
   const BufferId id = buffers.acquire(1024);
   gateway::write_refusal(answer, buffers.block(id));
   downstream_->stream().queue({buffers.block(id).view(), id});
-  refused_ = true;
+  refusal_ = refusal;
   worker_->count_refusal(refusal);
   if (!entry_logged_) log_refusal(refusal, detail);
   state_ = State::finishing;

@@ -305,9 +305,9 @@ class Exchange : public Slot, public UpstreamUser, public AuthorizerUser, public
   record::Outcome outcome_ = record::Outcome::completed;
   record::ErrorType error_type_ = record::ErrorType::none;
   ShortText<1024> error_message_;
-  ShortText<128> provider_error_;  // the provider's own word for it
-  bool failed_ = false;            // outcome_ is decided
-  bool refused_ = false;           // the answer is weir's own
+  ShortText<128> provider_error_;                      // the provider's own word for it
+  bool failed_ = false;                                // outcome_ is decided
+  gateway::Refusal refusal_ = gateway::Refusal::none;  // the answer is weir's own
 };
 
 }  // namespace weir::proxy

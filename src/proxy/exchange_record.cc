@@ -185,7 +185,7 @@ void Exchange::record_end() {
 void Exchange::count_end() {
   WorkerCounters& counters = worker_->count();
   counters.duration.add_ns(worker_->now_ns() - head_complete_ns_);
-  if (refused_ && !failed_) {
+  if (refusal_ != gateway::Refusal::none && !failed_) {
     counters.exchanges_refused.add();
     return;
   }
@@ -227,27 +227,32 @@ void Exchange::note_unread(uint32_t count) {
 void Exchange::log_entry_refusal(const gateway::Entry& entry) {
   entry_logged_ = true;
   const gateway::RefusalRow& row = gateway::row(entry.refusal);
-  const std::string_view message = entry.log_message.empty() ? row.text : entry.log_message;
+  // A probe must not hold back the line of a real request.
+  LogThrottle& throttle = probe_ ? worker_->throttle(Noise::probe) : worker_->throttle(entry.refusal);
+  const auto held_back = throttle.pass(worker_->now_ns());
+  if (!held_back) return;
   worker_->log().log(
-      refusal_level(entry.refusal, probe_), message,
-      {{"status", row.status},
+      refusal_level(entry.refusal, probe_),
+      entry.log_message.empty() ? gateway::text_without_detail(row) : entry.log_message,
+      {{"reason", row.symbol},
+       {"status", row.status},
+       {"detail", entry.detail},
        {"route", route_text_.view()},
        {"request_id", request_id_.empty() ? std::string_view(id_text_.data(), id_text_.size()) : request_id_.view()},
        {"source", downstream_->listener().name},
-       {"client", downstream_->client_address()}});
+       {"client", downstream_->client_address()},
+       {"held_back", *held_back}});
 }
 
 void Exchange::log_refusal(gateway::Refusal refusal, std::string_view detail) {
   const gateway::RefusalRow& row = gateway::row(refusal);
   if (failed_) return;  // an exchange that failed upstream has its own line at the end
-  if (refusal == gateway::Refusal::websocket_not_supported && !worker_->first_websocket(identity_.initiator_id()))
-    return;
-  uint64_t held_back = 0;
-  if (row.status == 429 || refusal == gateway::Refusal::body_memory) {
-    const auto pass = worker_->throttle(refusal).pass(worker_->now_ns());
-    if (!pass) return;
-    held_back = *pass;
-  }
+  // What is told once for each user needs no throttle.
+  const bool once = refusal == gateway::Refusal::websocket_not_supported;
+  if (once && !worker_->first_websocket(identity_.initiator_id())) return;
+  LogThrottle& throttle = probe_ ? worker_->throttle(Noise::probe) : worker_->throttle(refusal);
+  const auto held_back = once ? std::optional<uint64_t>(0) : throttle.pass(worker_->now_ns());
+  if (!held_back) return;
   const bool token_refused =
       refusal == gateway::Refusal::unauthorized || refusal == gateway::Refusal::credential_as_token;
   const LogLevel level = refusal_level(refusal, probe_);
@@ -265,13 +270,19 @@ void Exchange::log_refusal(gateway::Refusal refusal, std::string_view detail) {
        {"initiator_id", identity_.initiator_id()},
        {"token_hint", token_refused ? std::string_view(hint_.data(), hint_size_) : std::string_view()},
        {"client", downstream_->client_address()},
-       {"held_back", held_back}});
+       {"held_back", *held_back}});
 }
 
 // One line for each exchange that failed; for 401, 403 and 429 it tells whose credential it was (spec section 1).
 void Exchange::log_end() {
   const bool credential_refused = upstream_status_ == 401 || upstream_status_ == 403 || upstream_status_ == 429;
   if (!failed_ && !credential_refused && !worker_->log().enabled(LogLevel::debug)) return;
+  uint64_t held_back = 0;
+  if (failed_ && refusal_ != gateway::Refusal::none) {  // no provider's answer, but a refusal: as of any other
+    const auto pass = worker_->throttle(refusal_).pass(worker_->now_ns());
+    if (!pass) return;
+    held_back = *pass;
+  }
   const std::string_view id(id_text_.data(), id_text_.size());
   const bool left = outcome_ == record::Outcome::client_disconnected;
   const LogLevel level = !failed_ && !credential_refused ? LogLevel::debug : left ? LogLevel::info : LogLevel::warn;
@@ -297,7 +308,8 @@ void Exchange::log_end() {
                       {"credential_length", credential_length_},
                       {"initiator_id", identity_.initiator_id()},
                       {"username", identity_.username()},
-                      {"attempts", attempts_}});
+                      {"attempts", attempts_},
+                      {"held_back", held_back}});
 }
 
 }  // namespace weir::proxy

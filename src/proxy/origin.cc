@@ -44,7 +44,7 @@ void Origin::note_success(const io::Address& address) {
 
 void Origin::log_failure(const io::Address& address, std::string_view why) {
   auto found = std::ranges::find(failing_, address, &Failing::address);
-  if (found == failing_.end()) found = failing_.insert(failing_.end(), Failing{.address = address});
+  if (found == failing_.end()) found = failing_.emplace(failing_.end(), address);
   const auto held_back = found->throttle.pass(worker_.now_ns());
   if (!held_back) return;
   worker_.log().warn("no connection to an upstream address", {{"host", std::string_view(spec_.host)},

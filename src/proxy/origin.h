@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <list>
 #include <memory>
 #include <vector>
 
@@ -45,6 +46,7 @@ class Origin {
 
  private:
   struct Failing {
+    explicit Failing(const io::Address& failed) : address(failed) {}
     io::Address address;
     LogThrottle throttle{60 * kNsPerSecond};
   };
@@ -57,7 +59,7 @@ class Origin {
   std::vector<std::unique_ptr<tls::ClientContext>> retired_clients_;  // connections of theirs may still run
   std::vector<UpstreamUser*> waiting_;
   io::Address worked_last_;
-  std::vector<Failing> failing_;  // those that have ever failed, while they are in the list
+  std::list<Failing> failing_;  // those that have ever failed, while they are in the list
   Upstream* idle_ = nullptr;
   uint32_t idle_count_ = 0;
 };

@@ -180,9 +180,11 @@ void Worker::on_accept(const io::Completion& completion) {
     admit_connection(options_.listeners[index], completion.result);
   } else if (completion.code == io::Code::descriptors_full) {
     counters_.refused_descriptors.add();
-    // Nothing tells when a descriptor is free again, so this one waits by the clock.
-    logger_->error("cannot accept: out of file descriptors or memory; raise `ulimit -n` (LimitNOFILE= under systemd)",
-                   {{"source", options_.listeners[index].name}});
+    // This worker's next descriptor that is closed, or the clock: others may have given theirs back.
+    if (const auto held_back = throttle(Noise::descriptors).pass(now_ns_)) {
+      logger_->error("cannot accept: out of file descriptors or memory; raise `ulimit -n` (LimitNOFILE= under systemd)",
+                     {{"source", options_.listeners[index].name}, {"held_back", *held_back}});
+    }
     refused_accepts_.push_back(index);
     wheel_->set(accept_again_, now_ns_ + kAcceptPauseNs);
     return;
@@ -200,8 +202,12 @@ void Worker::admit_connection(const WorkerListener& listener, int descriptor) {
     const auto uid = io::peer_uid(descriptor);
     if (!uid || std::ranges::find(listener.allowed_uids, *uid) == listener.allowed_uids.end()) {
       counters_.refused_uid.add();
-      logger_->warn("connection refused: the peer's user is not in allowed_uids",
-                    {{"source", listener.name}, {"uid", uid ? static_cast<int64_t>(*uid) : int64_t{-1}}});
+      if (const auto held_back = throttle(Noise::peer_uid).pass(now_ns_)) {
+        logger_->warn("connection refused: the peer's user is not in allowed_uids",
+                      {{"source", listener.name},
+                       {"uid", uid ? static_cast<int64_t>(*uid) : int64_t{-1}},
+                       {"held_back", *held_back}});
+      }
       engine_->close(descriptor);
       return;
     }
@@ -209,7 +215,7 @@ void Worker::admit_connection(const WorkerListener& listener, int descriptor) {
   AddressEntry entry;
   if (limits().address_connections != 0 && !enter_address(listener, descriptor, entry)) [[unlikely]] {
     counters_.refused_address.add();
-    if (const auto held_back = connections_throttle_.pass(now_ns_)) {
+    if (const auto held_back = throttle(Noise::connection_limit).pass(now_ns_)) {
       logger_->warn("connection refused: too many of this address (--address-connections)",
                     {{"source", listener.name}, {"held_back", *held_back}});
     }
@@ -220,7 +226,7 @@ void Worker::admit_connection(const WorkerListener& listener, int descriptor) {
   if (downstream == nullptr) {
     if (entry.hold.holds()) options_.limiter->addresses.leave(entry.hold);
     counters_.refused_at_limit.add();
-    if (const auto held_back = connections_throttle_.pass(now_ns_)) {
+    if (const auto held_back = throttle(Noise::address_limit).pass(now_ns_)) {
       logger_->warn("connection refused: the limit of connections is reached (--connections)",
                     {{"source", listener.name}, {"held_back", *held_back}});
     }

@@ -19,7 +19,6 @@
 #include "base/budgeted_buffer.h"
 #include "base/ids.h"
 #include "base/log.h"
-#include "base/log_throttle.h"
 #include "base/seen_keys.h"
 #include "base/sliced_work.h"
 #include "base/slot_pool.h"
@@ -34,6 +33,7 @@
 #include "proxy/origin.h"
 #include "proxy/slow_reader.h"
 #include "proxy/snapshot.h"
+#include "proxy/throttles.h"
 #include "proxy/timer_wheel.h"
 #include "proxy/upstream.h"
 #include "reader/request.h"
@@ -61,6 +61,7 @@ struct WorkerOptions {
   std::vector<WorkerListener> listeners;
   record::Journal* journal = nullptr;
   gateway::Limiter* limiter = nullptr;  // all workers'; may be null while no limit is set
+  std::shared_ptr<LogThrottles> throttles = std::make_shared<LogThrottles>();  // all workers'
 };
 
 // A snapshot with the number of exchanges (and of questions to the authorizer) that began with it. It goes when they
@@ -127,7 +128,8 @@ class Worker {
   }
   // The hash that stands for the peer's address in limits; 0: it is not limited (a Unix socket).
   uint64_t address_key(const WorkerListener& listener, int descriptor) const;
-  LogThrottle& throttle(gateway::Refusal refusal) { return throttles_[std::to_underlying(refusal)]; }
+  LogThrottle& throttle(gateway::Refusal refusal) { return options_.throttles->refusals[std::to_underlying(refusal)]; }
+  LogThrottle& throttle(Noise noise) { return options_.throttles->noises[std::to_underlying(noise)]; }
   // Whether this initiator is the first time here with a wish for WebSocket: told once.
   bool first_websocket(std::string_view initiator_id) {
     return websocket_clients_.first(options_.limiter->key_of(initiator_id));
@@ -216,9 +218,7 @@ class Worker {
   std::list<HeldSnapshot> snapshots_;
   HeldSnapshot* held_ = nullptr;  // the newest
   WorkerCounters counters_;
-  std::array<LogThrottle, gateway::kRefusalCount> throttles_;
   SeenKeys websocket_clients_;
-  LogThrottle connections_throttle_;
   uint64_t now_ns_ = 0;
   int64_t unix_offset_us_ = 0;  // from CLOCK_MONOTONIC to the epoch, taken once a second
 

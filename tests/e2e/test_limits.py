@@ -1,5 +1,6 @@
 """Limits for each client address and each initiator: on one worker, and on two that share a client's connections."""
 import signal
+import time
 
 import pytest
 from rig import (CHAT, Client, MESSAGE, MESSAGE_STREAM, USER_ID, ask, bearer, command, configuration, eventually, request)
@@ -159,6 +160,47 @@ def test_refusals_of_a_flood_are_few_lines(limited):
     lines = [line for line in gateway.log().splitlines() if "reason=address_rate" in line]
     assert 1 <= len(lines) <= 20
     assert gateway.metric('weir_refusals_total{reason="address_rate",status="429"}') == 199
+
+
+BAD = b"GET / HTTP/1.1\r\nHost: a\r\nbad header\r\n\r\n"
+FLOODS = {  # one reason each: what is sent, whether on one connection, the words of the line
+    "no token": (lambda token: request("GET", "/anthropic/v1/models"), True, "reason=no_authentication_key"),
+    "a probe": (lambda token: request("HEAD", "/anthropic"), True, "unauthenticated HEAD request"),
+    "a wrong token": (lambda token: request("GET", "/anthropic/v1/models", bearer("guess")), True, "reason=unauthorized"),
+    "two tokens": (lambda token: request("GET", "/x", [("X-Weir-Token", "a"), ("X-Weir-Token", "b")]), True,
+                   "reason=conflicting_governance"),
+    "no route": (lambda token: request("GET", "/nowhere", bearer(token)), True, "reason=route_not_supported"),
+    "no JSON": (lambda token: request("POST", OPENAI, bearer(token), b"{"), True, "reason=invalid_json"),
+    "a bad target": (lambda token: request("GET", "/a/../b", bearer(token)), False,
+                     'malformed request target reason=malformed_target status=400 detail="a '),
+    "no HTTP": (lambda token: BAD, False, "reason=malformed_http"),
+}
+
+
+@pytest.mark.parametrize("what", FLOODS)
+def test_every_refusal_of_a_flood_is_few_lines(limited, what):
+    make, kept, words = FLOODS[what]
+    gateway = limited("")
+    began = time.monotonic()
+    client = Client(gateway.address)
+    method = make(gateway.token).split(b" ")[0].decode()
+    for _ in range(150):
+        assert client.send(make(gateway.token)).answer(method).status in (400, 403, 404), what
+        if not kept:
+            client.close()
+            client = Client(gateway.address)
+    client.close()
+    lines = [line for line in gateway.log().splitlines() if words in line]
+    seconds = time.monotonic() - began
+    assert 1 <= len(lines) <= seconds + 1, "at most one a second, of all workers together"
+    assert "{}" not in gateway.log()
+
+    def told():  # with the next line, in another second
+        with Client(gateway.address) as another:
+            another.send(make(gateway.token)).answer(method)
+        held = [int(line.rpartition("held_back=")[2].split()[0]) for line in gateway.log().splitlines() if words in line]
+        return sum(held) + len(held) >= 151
+    eventually("what was held back is told", told)
 
 
 def test_a_reload_changes_the_limits(limited):

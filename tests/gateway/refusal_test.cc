@@ -151,6 +151,20 @@ TEST_CASE("refusals: what the table says of asking again fits the status") {
   }
 }
 
+TEST_CASE("refusals: a detail that is missing leaves no hole in any text") {
+  for (const Refusal refusal : kRefusals) {
+    if (refusal == Refusal::none) continue;
+    const RefusalRow& expected = row(refusal);
+    INFO(std::string(expected.symbol));
+    const std::string_view text = text_without_detail(expected);
+    REQUIRE(text.size() >= 10);
+    CHECK(expected.text.starts_with(text));
+    CHECK(text.find_first_of("{}") == text.npos);
+    CHECK(std::string_view(" :;,").find(text.back()) == std::string_view::npos);
+    CHECK(write({.refusal = refusal}).message == text);
+  }
+}
+
 TEST_CASE("refusals: the texts that the contract fixes") {
   CHECK(row(Refusal::no_authentication_key).text == "no authentication key provided");
   CHECK(row(Refusal::authorizer_unreachable).text == "could not connect to the authorizer");
