@@ -1,15 +1,14 @@
 #include "base/secret.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <mutex>
+
+#include "base/whole_file.h"
 
 namespace weir {
 
@@ -84,30 +83,17 @@ Result<> check_private(const std::string& path, std::string_view what) {
 }
 
 Result<Secret> read_secret_file(const std::string& path, std::string_view what, bool may_be_shared) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
-  if (descriptor < 0) return fail("cannot read {} \"{}\": {}", what, path, std::strerror(errno));
-  const auto read_it = [&]() -> Result<Secret> {
-    struct stat about{};
-    if (::fstat(descriptor, &about) != 0) return fail("cannot read {} \"{}\": {}", what, path, std::strerror(errno));
-    // A pipe or a device (/dev/stdin) has no mode that tells who reads it.
-    if (S_ISREG(about.st_mode) && !may_be_shared) {
-      if (auto good = check_mode(about, path, what); !good) return std::unexpected(std::move(good.error()));
-    }
-    Secret secret = Secret::of_size(kFileSizeMax + 1);
-    size_t size = 0;
-    while (size < kFileSizeMax + 1) {
-      const ssize_t got = ::read(descriptor, secret.data_ + size, kFileSizeMax + 1 - size);
-      if (got < 0 && errno == EINTR) continue;
-      if (got < 0) return fail("cannot read {} \"{}\": {}", what, path, std::strerror(errno));
-      if (got == 0) break;
-      size += static_cast<size_t>(got);
-    }
-    if (size > kFileSizeMax) return fail("{} \"{}\" is larger than 64 KiB, which is no key", what, path);
-    secret.size_ = size;
-    return secret;
-  };
-  auto secret = read_it();
-  ::close(descriptor);
+  const auto unreadable = [&](const Error& why) { return fail("cannot read {} \"{}\": {}", what, path, why.message); };
+  auto file = NamedFile::open(path);
+  if (!file) return unreadable(file.error());
+  // A pipe or a device (/dev/stdin) has no mode that tells who reads it.
+  if (S_ISREG(file->about().st_mode) && !may_be_shared) {
+    if (auto good = check_mode(file->about(), path, what); !good) return std::unexpected(std::move(good.error()));
+  }
+  Secret secret = Secret::of_size(kFileSizeMax + 1);
+  auto size = file->read_all(secret.data_, kFileSizeMax);
+  if (!size) return unreadable(size.error());
+  secret.size_ = *size;
   return secret;
 }
 

@@ -3,13 +3,10 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <iterator>
 #include <set>
 
 #include "base/secret.h"
+#include "base/whole_file.h"
 #include "gateway/config.h"
 #include "gateway/messages.h"
 #include "gateway/option.h"
@@ -273,14 +270,13 @@ std::string secret_in(const Config& config) {
 }  // namespace
 
 Result<Config> load_config(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file.is_open())
+  auto text = read_whole_file(path);
+  if (!text) {
     return fail("cannot read the configuration {}: {}; is the path right, and may this user read it?", path,
-                std::strerror(errno));
-  std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (file.bad()) return fail("cannot read the configuration {}", path);
-  auto config = parse_config(text, path);
-  wipe(text);
+                text.error().message);
+  }
+  auto config = parse_config(*text, path);
+  wipe(*text);
   if (!config) return config;
   if (const std::string secret = secret_in(*config); !secret.empty()) {
     if (auto good = check_private(path, "the configuration"); !good) {

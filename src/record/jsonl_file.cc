@@ -57,7 +57,8 @@ SinkResult<> JsonlFile::open(Place committed) {
     descriptor_ = STDOUT_FILENO;
     return {};
   }
-  const int descriptor = ::open(options_.path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  // Not blocking: a pipe would have us wait for a reader before it can be refused.
+  const int descriptor = ::open(options_.path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
   if (descriptor < 0) return std::unexpected(error("cannot open", errno));
   struct stat status{};
   int cause = fstat(descriptor, &status) != 0 ? errno : 0;

@@ -5,9 +5,10 @@
 #include <array>
 #include <charconv>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
 #include <string_view>
+#include <utility>
+
+#include "base/whole_file.h"
 
 namespace weir::sink {
 
@@ -110,9 +111,10 @@ Result<std::string> read_dsn(const Options& options) {
         "no connection string: name its file with --dsn-file (dsn_file in weir's configuration), a --service, or "
         "set WEIR_SINK_DSN");
   }
-  std::ifstream file(options.dsn_file, std::ios::binary);
-  if (!file.is_open()) return fail("cannot read the connection string from {}", options.dsn_file);
-  std::string dsn{std::istreambuf_iterator<char>(file), {}};
+  constexpr size_t kDsnSizeMax = size_t{64} << 10;
+  auto read = read_whole_file(options.dsn_file, kDsnSizeMax);
+  if (!read) return fail("cannot read the connection string from {}: {}", options.dsn_file, read.error().message);
+  std::string dsn = std::move(*read);
   while (!dsn.empty() && (dsn.back() == '\n' || dsn.back() == '\r' || dsn.back() == ' ')) dsn.pop_back();
   if (dsn.empty()) return fail("{} is empty; it must hold a connection string", options.dsn_file);
   return dsn;

@@ -1,11 +1,7 @@
 #include "tls/context_defaults.h"
 
-#include <cerrno>
-#include <cstdio>
-#include <memory>
-#include <system_error>
-
 #include "base/assert.h"
+#include "base/whole_file.h"
 
 namespace weir::tls {
 
@@ -36,22 +32,8 @@ bssl::UniquePtr<SSL_CTX> make_context() {
 }
 
 Result<std::string> read_pem_file(const std::string& path, const char* what) {
-  struct Close {
-    void operator()(std::FILE* file) const { static_cast<void>(std::fclose(file)); }
-  };
-  const std::unique_ptr<std::FILE, Close> file(std::fopen(path.c_str(), "rbe"));
-  std::string content;
-  bool readable = file != nullptr;
-  while (readable) {
-    char part[16384];
-    const size_t size = std::fread(part, 1, sizeof part, file.get());
-    content.append(part, size);
-    if (size < sizeof part) {
-      readable = std::ferror(file.get()) == 0;
-      break;
-    }
-  }
-  if (!readable) return fail("{}: cannot read the {}: {}", path, what, std::generic_category().message(errno));
+  auto content = read_whole_file(path);
+  if (!content) return fail("{}: cannot read the {}: {}", path, what, content.error().message);
   return content;
 }
 
