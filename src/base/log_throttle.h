@@ -16,6 +16,14 @@ class LogThrottle {
   static constexpr uint64_t kPauseNs = kNsPerSecond;
 
   explicit LogThrottle(uint64_t pause_ns = kPauseNs) : pause_ns_(pause_ns) {}
+  // For those that one thread owns, in a list.
+  LogThrottle(const LogThrottle& other) { *this = other; }
+  LogThrottle& operator=(const LogThrottle& other) {
+    pause_ns_ = other.pause_ns_;
+    next_ns_.store(other.next_ns_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    held_back_.store(other.held_back_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    return *this;
+  }
 
   // How many were held back since the last line; nothing: this one is held back too.
   std::optional<uint64_t> pass(uint64_t now_ns) {
@@ -29,7 +37,7 @@ class LogThrottle {
   }
 
  private:
-  uint64_t pause_ns_;
+  uint64_t pause_ns_ = kPauseNs;
   std::atomic<uint64_t> next_ns_{0};
   std::atomic<uint64_t> held_back_{0};
 };

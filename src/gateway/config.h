@@ -30,6 +30,7 @@ struct ListenerConfig {
   std::string address;      // "0.0.0.0:4001", "[::]:4001", "unix:/run/weir/trusted.sock"
   std::string certificate;  // PEM file; empty: plaintext
   std::string key;
+  bool v6only = false;   // an IPv6 address: "[::]" takes no IPv4
   bool trusted = false;  // Unix sockets only
   std::vector<uint32_t> allowed_uids;
   Place place;

@@ -180,6 +180,9 @@ class Contradictions {
       mistake("{}: tls needs both certificate and key; {} is missing", at,
               listener.certificate.empty() ? "certificate" : "key");
     }
+    if (listener.v6only && !listener.address.starts_with('[')) {
+      mistake("{}: v6only is for an IPv6 address such as \"[::]:4001\" (address is \"{}\")", at, listener.address);
+    }
     if (!is_unix_address(listener.address) && (listener.trusted || !listener.allowed_uids.empty())) {
       mistake("{}: {} works on Unix sockets only, where the kernel tells who connects; use address = \"unix:/path\"",
               at, listener.trusted ? "trusted" : "allowed_uids");

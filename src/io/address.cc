@@ -52,7 +52,11 @@ std::string Address::host_text() const {
 
 std::string Address::text() const {
   if (family() == AF_INET) return fmt::format("{}:{}", host_text(), port());
-  if (family() == AF_INET6) return fmt::format("[{}]:{}", host_text(), port());
+  if (family() == AF_INET6) {
+    const std::string host = host_text();  // an IPv4 address where it stands for one
+    return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port())
+                                               : fmt::format("[{}]:{}", host, port());
+  }
   if (family() == AF_UNIX) return fmt::format("unix:{}", reinterpret_cast<const sockaddr_un*>(&storage)->sun_path);
   return "?";
 }

@@ -29,9 +29,14 @@ struct Address {
 Result<Address> parse_address(std::string_view text);
 Address address_from(const sockaddr* address, socklen_t size);
 
+// SO_REUSEPORT: one socket for each worker. The first of them is not one that joins, so that another process's are met.
+enum class PortSharing : uint8_t { none, first, joins };
+
 struct ListenOptions {
   int backlog = 4096;
-  bool share_port = true;  // SO_REUSEPORT: one socket for each worker
+  PortSharing sharing = PortSharing::none;
+  bool v6only = false;                 // [::] takes IPv6 alone
+  std::string_view flag = "--listen";  // that chooses another address: for messages
 };
 // How long a peer may leave bytes unacknowledged, or probes unanswered: one that is gone without a word is found so.
 // Two minutes are the keep-alive's idle time and its probes (sockets.cc), which end no later than this.
@@ -40,7 +45,12 @@ inline constexpr uint64_t kUserTimeoutMinNs = 120ull * 1000 * 1000 * 1000;
 void set_user_timeout(int socket, uint64_t timeout_ns);
 
 // A listening stream socket with TCP_NODELAY, keep-alive and the least user timeout (which accepted sockets inherit).
-// Errors name the address, the likely cause and the mend. A stale Unix socket that nobody listens on is replaced.
+// Errors name the address, the likely cause and the mend. A stale Unix socket that nobody listens on is replaced; no
+// other file is.
+//
+// A port that another process has is refused, and its pid named where it can be found. The check is the kernel's own,
+// at listen(2): of two processes that start at once one is refused. If the port is taken and no process is found, it is
+// tried again for a second: what a weir listened on with its ring is closed some milliseconds after its end.
 Result<int> listen_on(const Address& address, const ListenOptions& options);
 Result<Address> local_address(int socket);
 std::optional<Address> peer_address(int socket);

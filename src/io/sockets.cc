@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "io/address.h"
+#include "io/socket_holder.h"
 
 namespace weir::io {
 
@@ -22,11 +23,32 @@ const sockaddr* generic(const Address& address) {
   return reinterpret_cast<const sockaddr*>(&address.storage);
 }
 
+const char* path_of(const Address& address) {
+  return reinterpret_cast<const sockaddr_un*>(&address.storage)->sun_path;
+}
+
+bool is_other_file(const Address& address) {
+  struct stat about{};
+  return address.family() == AF_UNIX && ::lstat(path_of(address), &about) == 0 && !S_ISSOCK(about.st_mode);
+}
+
+constexpr uint64_t kPortPatienceNs = kNsPerSecond;
+constexpr useconds_t kPortPauseUs = 10'000;
+
+std::string taken_advice(const Address& address, const std::optional<SocketHolder>& holder, std::string_view flag) {
+  if (is_other_file(address))
+    return fmt::format("a file that is no socket is there; move it or choose another {}", flag);
+  if (!holder) {
+    return fmt::format("another process listens there; as root, `ss -ltnp` shows which; stop it or choose another {}",
+                       flag);
+  }
+  return fmt::format("{} with pid {} listens there; stop it or choose another {}",
+                     holder->name.empty() ? "a process" : holder->name, holder->pid, flag);
+}
+
 // What usually makes bind(2) or listen(2) fail, and the way out.
 std::string bind_advice(int error, const Address& address) {
   switch (error) {
-    case EADDRINUSE:
-      return fmt::format("another process listens there; `ss -ltnp` shows which; stop it or choose another --listen");
     case EACCES:
       return address.family() == AF_UNIX ? "the folder is not writable for this user"
                                          : "ports below 1024 need CAP_NET_BIND_SERVICE or a higher port";
@@ -39,8 +61,9 @@ std::string bind_advice(int error, const Address& address) {
   }
 }
 
-// A socket file that a dead process left behind refuses connections; a live one accepts them.
+// A socket file that a dead process left behind refuses connections, as any other file does; a live one accepts them.
 bool is_stale_socket(const Address& address) {
+  if (is_other_file(address)) return false;
   const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (probe < 0) return false;
   const bool stale = ::connect(probe, generic(address), address.size) != 0 && errno == ECONNREFUSED;
@@ -69,30 +92,58 @@ void watch_peer(int socket) {
   set_user_timeout(socket, kUserTimeoutMinNs);
 }
 
-}  // namespace
-
-Result<int> listen_on(const Address& address, const ListenOptions& options) {
+// A socket that listens, or the error as a negative number.
+int open_listener(const Address& address, const ListenOptions& options) {
   const int listener = ::socket(address.family(), SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (listener < 0) return fail("cannot open a socket for {}: {}", address.text(), std::strerror(errno));
-  if (address.family() == AF_UNIX) {
-    if (is_stale_socket(address)) ::unlink(reinterpret_cast<const sockaddr_un*>(&address.storage)->sun_path);
-  } else {
+  if (listener < 0) return -errno;
+  const bool tcp = address.family() != AF_UNIX;
+  if (tcp) {
     enable(listener, SOL_SOCKET, SO_REUSEADDR);  // a restart need not wait for TIME_WAIT
-    if (options.share_port) enable(listener, SOL_SOCKET, SO_REUSEPORT);
+    if (options.sharing == PortSharing::joins) enable(listener, SOL_SOCKET, SO_REUSEPORT);
     // Inherited by accepted sockets: no system calls for each.
     enable(listener, IPPROTO_TCP, TCP_NODELAY);
     watch_peer(listener);
-    if (address.family() == AF_INET6) {
-      // One listener serves both families only for [::]; an explicit 0.0.0.0 beside it must be able to bind.
-      enable(listener, IPPROTO_IPV6, IPV6_V6ONLY);
-    }
+    // Said in either case: what the kernel does by itself is a setting (net.ipv6.bindv6only).
+    if (address.family() == AF_INET6) set(listener, IPPROTO_IPV6, IPV6_V6ONLY, options.v6only ? 1 : 0);
+  } else if (is_stale_socket(address)) {
+    ::unlink(path_of(address));
   }
   if (::bind(listener, generic(address), address.size) != 0 || ::listen(listener, options.backlog) != 0) {
     const int error = errno;
     ::close(listener);
-    return fail("cannot listen on {}: {}: {}", address.text(), std::strerror(error), bind_advice(error, address));
+    return -error;
   }
+  // Only now: one socket with SO_REUSEPORT at bind(2) would share the port with any process of this user's that set it
+  // too, another weir above all. From here on those of our other workers may join.
+  if (tcp && options.sharing == PortSharing::first) enable(listener, SOL_SOCKET, SO_REUSEPORT);
   return listener;
+}
+
+}  // namespace
+
+Result<int> listen_on(const Address& address, const ListenOptions& options) {
+  const uint64_t deadline_ns = monotonic_ns() + kPortPatienceNs;
+  ListenOptions wanted = options;
+  for (;;) {
+    const int listener = open_listener(address, wanted);
+    if (listener >= 0) return listener;
+    std::string advice;
+    if (listener == -EADDRINUSE) {
+      const auto holder = holder_of(address);
+      if (wanted.sharing == PortSharing::first && holder && holder->pid == ::getpid()) {
+        wanted.sharing = PortSharing::joins;  // another listener of ours: [::]:80 beside 0.0.0.0:80
+        continue;
+      }
+      if (!holder && !is_other_file(address) && monotonic_ns() < deadline_ns) {
+        ::usleep(kPortPauseUs);
+        continue;
+      }
+      advice = taken_advice(address, holder, options.flag);
+    } else {
+      advice = bind_advice(-listener, address);
+    }
+    return fail("cannot listen on {}: {}: {}", address.text(), std::strerror(-listener), advice);
+  }
 }
 
 Result<Address> local_address(int socket) {

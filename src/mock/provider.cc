@@ -60,7 +60,7 @@ Result<std::unique_ptr<Provider>> Provider::start(const ProviderOptions& options
   impl->options = options;
   const Result<io::Address> wanted = io::parse_address(options.address);
   if (!wanted) return std::unexpected(wanted.error());
-  Result<int> listener = io::listen_on(*wanted, {.share_port = false});
+  Result<int> listener = io::listen_on(*wanted, {});
   if (!listener) return std::unexpected(listener.error());
   impl->listener = *listener;
   const Result<io::Address> bound = io::local_address(*listener);

@@ -225,7 +225,7 @@ Result<std::unique_ptr<Admin>> Admin::bind(const std::string& address) {
   if (!parsed) return std::unexpected(parsed.error());
   auto impl = std::make_unique<Impl>();
   // Its port is its own: a second weir at the same address must hear that it is taken.
-  auto listener = io::listen_on(*parsed, {.backlog = 64, .share_port = false});
+  auto listener = io::listen_on(*parsed, {.backlog = 64, .flag = "--admin"});
   if (!listener) return std::unexpected(listener.error());
   impl->listener = *listener;
   ::fcntl(impl->listener, F_SETFL, O_NONBLOCK);  // a connection may be gone between poll and accept

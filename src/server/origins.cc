@@ -19,8 +19,8 @@ bool same_sinks(const gateway::Config& one, const gateway::Config& other) {
 
 bool same_sockets(const gateway::Config& a, const gateway::Config& b) {
   return std::ranges::equal(a.listeners, b.listeners, [](const auto& x, const auto& y) {
-    return x.name == y.name && x.address == y.address && x.trusted == y.trusted && x.allowed_uids == y.allowed_uids &&
-           x.certificate.empty() == y.certificate.empty();
+    return x.name == y.name && x.address == y.address && x.v6only == y.v6only && x.trusted == y.trusted &&
+           x.allowed_uids == y.allowed_uids && x.certificate.empty() == y.certificate.empty();
   });
 }
 

@@ -255,7 +255,9 @@ Result<> Server::Impl::bind(std::vector<proxy::WorkerOptions>& per_worker) {
       if (shared >= 0) {
         descriptor = ::dup(shared);  // a Unix socket has one queue; all workers accept from it
       } else {
-        auto bound = io::listen_on(*address, {});
+        const bool first = &worker == &per_worker.front();
+        auto bound = io::listen_on(
+            *address, {.sharing = first ? io::PortSharing::first : io::PortSharing::joins, .v6only = listener.v6only});
         if (!bound) return std::unexpected(bound.error());
         descriptor = *bound;
         if (unix_socket) {
