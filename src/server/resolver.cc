@@ -20,6 +20,9 @@ namespace weir::server {
 
 namespace {
 
+// How long the first name that is not found waits for what the look-ups of the others say.
+constexpr uint64_t kTogetherNs = kNsPerSecond;
+
 bool same(const io::Address& a, const io::Address& b) {
   return a.size == b.size && std::memcmp(&a.storage, &b.storage, a.size) == 0;
 }
@@ -106,6 +109,10 @@ uint64_t NameTable::next_due_ns() const {
   return next;
 }
 
+bool NameTable::looks_up() const {
+  return std::ranges::any_of(names_, [](const Name& name) { return name.state == State::looking_up; });
+}
+
 NameTable::Turn NameTable::take(size_t index, Resolution resolution, uint64_t now_ns) {
   Name& name = names_[index];
   ASSERT(name.state == State::looking_up);
@@ -170,7 +177,14 @@ struct Resolver::Thread {
   void take_answers();
   void tell_subscribers(std::unique_lock<std::mutex>& lock);
   void log_turn(size_t index, NameTable::Turn turn, const std::string& error);
+  void tell_unresolved(uint64_t now_ns);
 
+  struct Unresolved {
+    std::string host;
+    std::string error;
+  };
+  std::vector<Unresolved> unresolved;  // that have no address, not told yet
+  uint64_t tell_at_ns = UINT64_MAX;
   std::shared_ptr<Shared> shared;
   Logger& logger;
   Resolve resolve;
@@ -183,10 +197,11 @@ void Resolver::Thread::run() {
   while (!shared->stopping) {
     shared->woken = false;
     take_answers();
+    tell_unresolved(monotonic_ns());
     for (NameTable::Lookup& due : shared->names.take_due(monotonic_ns())) start_lookup(std::move(due));
     tell_subscribers(lock);
     const auto woken = [this] { return shared->woken; };
-    const uint64_t due_ns = shared->names.next_due_ns();
+    const uint64_t due_ns = std::min(shared->names.next_due_ns(), tell_at_ns);
     const uint64_t now_ns = monotonic_ns();
     if (due_ns == UINT64_MAX)
       shared->changed.wait(lock, woken);
@@ -229,16 +244,29 @@ void Resolver::Thread::log_turn(size_t index, NameTable::Turn turn, const std::s
     case NameTable::Turn::none:
       return;
     case NameTable::Turn::failed:
-      if (known->list.empty())
-        logger.warn("cannot resolve a host name; retrying", {{"host", host}, {"error", error}});
-      else
+      if (known->list.empty()) {
+        unresolved.push_back({.host = host, .error = error});
+        tell_at_ns = std::min(tell_at_ns, monotonic_ns() + kTogetherNs);
+      } else {
         logger.warn("cannot resolve a host name; its last addresses stay in use",
                     {{"host", host}, {"error", error}, {"addresses", known->list.size()}});
+      }
       return;
     case NameTable::Turn::recovered:
       logger.info("a host name is resolved again", {{"host", host}, {"addresses", known->list.size()}});
       return;
   }
+}
+
+// A machine without a network fails for all names at once: that is one line, not one for each provider.
+void Resolver::Thread::tell_unresolved(uint64_t now_ns) {
+  if (unresolved.empty() || (shared->names.looks_up() && now_ns < tell_at_ns)) return;
+  std::string hosts;
+  for (const Unresolved& one : unresolved) hosts += (hosts.empty() ? "" : ", ") + one.host;
+  logger.warn(unresolved.size() == 1 ? "cannot resolve a host name; retrying" : "cannot resolve host names; retrying",
+              {{"host", hosts}, {"error", unresolved.front().error}});
+  unresolved.clear();
+  tell_at_ns = UINT64_MAX;
 }
 
 void Resolver::Thread::tell_subscribers(std::unique_lock<std::mutex>& lock) {

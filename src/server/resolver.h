@@ -69,6 +69,8 @@ class NameTable {
   };
   Turn take(size_t index, Resolution resolution, uint64_t now_ns);
 
+  bool looks_up() const;  // a look-up is under way
+
   size_t count() const { return names_.size(); }
   const std::string& host(size_t index) const { return names_[index].host; }
   // The last publication, null before the first. A failure is published only while there is nothing better.

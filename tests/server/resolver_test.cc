@@ -10,6 +10,7 @@
 #include <future>
 #include <initializer_list>
 #include <iterator>
+#include <latch>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -261,6 +262,27 @@ TEST_CASE("resolver: a name is refreshed after its TTL, and failure and recovery
   CHECK(lines.find("host=api.test error=\"Temporary failure in name resolution\" addresses=1") != std::string::npos);
   CHECK(lines.find("cannot resolve", warning + 1) == std::string::npos);
   CHECK(lines.find("a host name is resolved again", warning) != std::string::npos);
+}
+
+TEST_CASE("resolver: names that fail together are told together") {
+  LogFile log;
+  Inbox inbox;
+  auto all_asked = std::make_shared<std::latch>(4);
+  {
+    Resolver resolver(kTtl, *log.logger, [all_asked](const std::string&, uint16_t) {
+      all_asked->arrive_and_wait();  // so that the last is asked before the first has its answer
+      return failure("Temporary failure in name resolution");
+    });
+    resolver.subscribe(inbox.callback());
+    for (const char* host : {"a.test", "b.test", "c.test", "d.test"}) resolver.add(host, 443);
+    CHECK(inbox.wait_for(4).size() == 4);
+  }
+  const std::string lines = log.read();
+  const size_t line = lines.find("cannot resolve host names; retrying host=");
+  REQUIRE(line != std::string::npos);
+  CHECK(lines.find("cannot resolve", line + 1) == std::string::npos);
+  const std::string told = lines.substr(line, lines.find('\n', line) - line);
+  for (const char* host : {"a.test", "b.test", "c.test", "d.test"}) CHECK(told.find(host) != std::string::npos);
 }
 
 TEST_CASE("resolver: a look-up that hangs delays neither other names nor the end, and its answer is dropped") {
