@@ -3,6 +3,7 @@
 // user. Owned by one thread.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -51,6 +52,15 @@ class SlotPool {
   void for_each_used(Use&& use) {
     for (uint32_t i = 0; i < made_count_; i++) {
       T* slot = at(i);
+      if (slot->slot_used) use(*slot);
+    }
+  }
+  // Visits up to `count` slots from `cursor` on, around the end, those in use among them; the cursor moves on.
+  template <class Use>
+  void for_some_used(uint32_t& cursor, uint32_t count, Use&& use) {
+    for (count = std::min(count, made_count_); count > 0; count--) {
+      cursor = cursor + 1 < made_count_ ? cursor + 1 : 0;
+      T* slot = at(cursor);
       if (slot->slot_used) use(*slot);
     }
   }

@@ -106,6 +106,7 @@ int run_demo(const Arguments& arguments) {
     complain(server.error().message);
     return kExitFailure;
   }
+  if (*server == nullptr) return 0;
   for (const auto& listener : (*server)->listening()) {
     print_line(fmt::format("listening name={} address={}", listener.name, listener.address));
   }

@@ -7,6 +7,7 @@
 #include "cli/print.h"
 #include "cli/settings.h"
 #include "cli/signals.h"
+#include "server/machine.h"
 #include "server/privileges.h"
 #include "server/server.h"
 #include "server/start_check.h"
@@ -22,6 +23,7 @@ int run_serve(const Arguments& arguments) {
   // Keys of certificates are read here already.
   server::allow_core_dumps(config->core_dumps);
   if (auto good = server::check_start(*config); !good) return complain(good.error().message), kExitUsage;
+  if (auto possible = server::check_machine(*config); !possible) return complain(possible.error().message), kExitUsage;
   block_stop_signals();
   // Before the server: it logs from the first step on, and its last lines must still be written after it is gone.
   // The server starts its thread, when the process has given up what it does not need.
@@ -44,6 +46,7 @@ int run_serve(const Arguments& arguments) {
     complain(server.error().message);
     return kExitFailure;
   }
+  if (*server == nullptr) return 0;  // told to stop meanwhile
   logger->info("ready", {{"memory", (*server)->memory_summary()}});
   for (const auto& listener : (*server)->listening()) {
     print_line(fmt::format("listening name={} address={}", listener.name, listener.address));

@@ -25,6 +25,8 @@ namespace weir::proxy {
   X(refused_draining,              counter, "weir_connections_refused_total", "reason=\"draining\"", "")                 \
   X(refused_descriptors,           counter, "weir_connections_refused_total", "reason=\"descriptors\"", "")              \
   X(refused_address,               counter, "weir_connections_refused_total", "reason=\"address\"", "")                  \
+  X(connections_displaced,         counter, "weir_connections_displaced_total", "",                                      \
+    "Idle client connections that were closed to make room for new ones.")                                               \
   X(connections_open,              gauge,   "weir_connections_open", "",                                                 \
     "Client connections that are open.")                                                                                 \
   X(requests,                      counter, "weir_requests_total", "",                                                   \

@@ -52,6 +52,7 @@ void Downstream::begin(Worker& worker, const WorkerListener& listener, int descr
   discard_remaining_ = 0;
   client_ended_ = false;
   request_count_ = 0;
+  idle_since_ns_ = worker.now_ns();
   close_after_ = false;
   cut_ = false;
   awaiting_receive_idle_ = false;
@@ -440,6 +441,7 @@ void Downstream::exchange_over() {
 
 void Downstream::next_request() {
   head_seen_ = 0;
+  idle_since_ns_ = worker_->now_ns();
   state_ = State::idle;
   set_deadline(worker_->now_ns() + worker_->timeouts().idle);
 }

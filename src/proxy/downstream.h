@@ -93,11 +93,18 @@ class Downstream : public Slot {
   // Receiving pauses or goes on, by what waits.
   void regulate_receive();
   uint32_t request_count() const { return request_count_; }
+  // It waits for (the rest of) a request's head: nothing that has begun is lost if it goes.
+  bool is_idle() const {
+    return state_ == State::handshaking || state_ == State::head || (state_ == State::idle && stash_ == kNoBufferId);
+  }
+  bool has_served() const { return request_count_ > 0; }
+  uint64_t idle_since_ns() const { return idle_since_ns_; }
 
  private:
   void on_receive(const io::Completion& completion);
   void tls_failed(io::Code code);
   void count_tls_failure();
+  void log_tls_failure();
   void take(std::string_view input);
   size_t consume(std::string_view input);
   size_t consume_head(std::string_view input);
@@ -105,7 +112,6 @@ class Downstream : public Slot {
   size_t consume_discarded(std::string_view input);
   void refuse(gateway::Refusal refusal, std::string_view detail);
   void on_sent();
-  void log_tls_failure();
   void watch_sending();
   void next_request();
   void go_on();
@@ -127,6 +133,7 @@ class Downstream : public Slot {
   size_t head_seen_ = 0;            // of the stash: already looked at for a head
   uint64_t discard_remaining_ = 0;  // of a refused request's body
   uint64_t linger_end_ns_ = 0;
+  uint64_t idle_since_ns_ = 0;
   uint32_t request_count_ = 0;
   bool close_after_ = false;
   bool cut_ = false;

@@ -19,6 +19,16 @@ constexpr uint64_t kTickNs = kNsPerSecond;  // the wall clock's offset is taken 
 constexpr uint64_t kAcceptPauseNs = 100 * kNsPerMs;
 constexpr uint64_t kSparePauseNs = 20 * kNsPerMs;
 constexpr uint64_t kStalledNs = 50 * kNsPerMs;
+// How many slots are looked at to make room for one connection, and how long that one must have waited for a request. A
+// client that has sent one before is given longer, or a flood of strangers, all of them young, would push it out.
+constexpr uint32_t kDisplaceScan = 64;
+constexpr uint64_t kDisplaceAgeNs = kNsPerSecond;
+constexpr uint64_t kDisplaceServedAgeNs = 10 * kNsPerSecond;
+
+// From here on slots are made free before the last is taken. Few slots have none to spare.
+uint32_t headroom(uint32_t slots) {
+  return std::min(64u, slots / 8);
+}
 
 }  // namespace
 
@@ -168,6 +178,12 @@ void Worker::dispatch(const io::Completion& completion) {
 
 // --- accepting ---
 
+void Worker::accept_again() {
+  for (const uint32_t index : std::exchange(refused_accepts_, {})) {
+    if (!draining_) start_accepting(index);
+  }
+}
+
 void Worker::start_accepting(uint32_t listener_index) {
   accepts_in_flight_++;
   engine_->accept(options_.listeners[listener_index].descriptor, {.op = kAcceptOp, .index = listener_index});
@@ -215,7 +231,7 @@ void Worker::admit_connection(const WorkerListener& listener, int descriptor) {
   AddressEntry entry;
   if (limits().address_connections != 0 && !enter_address(listener, descriptor, entry)) [[unlikely]] {
     counters_.refused_address.add();
-    if (const auto held_back = throttle(Noise::connection_limit).pass(now_ns_)) {
+    if (const auto held_back = throttle(Noise::address_limit).pass(now_ns_)) {
       logger_->warn("connection refused: too many of this address (--address-connections)",
                     {{"source", listener.name}, {"held_back", *held_back}});
     }
@@ -226,15 +242,38 @@ void Worker::admit_connection(const WorkerListener& listener, int descriptor) {
   if (downstream == nullptr) {
     if (entry.hold.holds()) options_.limiter->addresses.leave(entry.hold);
     counters_.refused_at_limit.add();
-    if (const auto held_back = throttle(Noise::address_limit).pass(now_ns_)) {
+    if (const auto held_back = throttle(Noise::connection_limit).pass(now_ns_)) {
       logger_->warn("connection refused: the limit of connections is reached (--connections)",
                     {{"source", listener.name}, {"held_back", *held_back}});
     }
     engine_->close(descriptor);
+    make_room(listener);  // for the next
     return;
   }
   counters_.connections_accepted.add();
   downstream->begin(*this, listener, descriptor, entry);
+  if (downstreams_.used_count() > options_.connections - headroom(options_.connections)) make_room(listener);
+}
+
+// Nearly all slots are in use: of some of the connections that wait for a request the one that has waited longest goes,
+// before others those that never sent one. So strangers who only connect cannot keep everybody else out.
+void Worker::make_room(const WorkerListener& listener) {
+  Downstream* chosen = nullptr;
+  downstreams_.for_some_used(displacing_cursor_, kDisplaceScan, [&](Downstream& downstream) {
+    const uint64_t age_ns = downstream.has_served() ? kDisplaceServedAgeNs : kDisplaceAgeNs;
+    if (!downstream.is_idle() || now_ns_ - downstream.idle_since_ns() < age_ns) return;
+    if (chosen == nullptr || (chosen->has_served() && !downstream.has_served()) ||
+        (chosen->has_served() == downstream.has_served() && downstream.idle_since_ns() < chosen->idle_since_ns())) {
+      chosen = &downstream;
+    }
+  });
+  if (chosen == nullptr) return;
+  counters_.connections_displaced.add();
+  if (const auto held_back = throttle(Noise::displaced).pass(now_ns_)) {
+    logger_->warn("idle client connections are closed to make room for new ones (--connections, `ulimit -n`)",
+                  {{"source", listener.name}, {"connections", options_.connections}, {"held_back", *held_back}});
+  }
+  chosen->abort();
 }
 
 uint64_t Worker::address_key(const WorkerListener& listener, int descriptor) const {
@@ -322,6 +361,14 @@ void Worker::drop_snapshot(HeldSnapshot* held) {
 
 // --- slots ---
 
+// Kept connections must not take what a request needs now, be they this place's or another's.
+Upstream* Worker::acquire_upstream() {
+  if (upstreams_.used_count() >= options_.upstreams - headroom(options_.upstreams)) {
+    for (const auto& place : origins_) place->close_idle();
+  }
+  return upstreams_.acquire();
+}
+
 Exchange* Worker::begin_exchange(Downstream& downstream) {
   Exchange* exchange = exchanges_.acquire();
   if (exchange == nullptr) return nullptr;
@@ -396,6 +443,7 @@ void Worker::forget_user(UpstreamUser& user) {
 void Worker::settle() {
   while (!failures_.empty() || !to_run_.empty() || !to_flush_.empty() || !requests_to_send_.empty() ||
          !dead_downstreams_.empty() || !dead_upstreams_.empty() || !over_exchanges_.empty()) {
+    bool released = false;
     failures_running_.swap(failures_);
     for (DeferredFailure& failure : failures_running_) {
       if (failure.user != nullptr) std::exchange(failure.user, nullptr)->on_upstream_failed(failure.fault, failure.why);
@@ -422,16 +470,21 @@ void Worker::settle() {
     over_exchanges_.clear();
     for (size_t i = 0; i < dead_downstreams_.size(); i++) {
       Downstream& downstream = *dead_downstreams_[i];
-      if (downstream.slot_used && downstream.stream().terminating() && downstream.try_close())
+      if (downstream.slot_used && downstream.stream().terminating() && downstream.try_close()) {
         downstreams_.release(downstream);
+        released = true;
+      }
     }
     dead_downstreams_.clear();
     for (size_t i = 0; i < dead_upstreams_.size(); i++) {
       Upstream& upstream = *dead_upstreams_[i];
-      if (upstream.slot_used && upstream.state() == Upstream::State::closing && upstream.try_close())
+      if (upstream.slot_used && upstream.state() == Upstream::State::closing && upstream.try_close()) {
         upstreams_.release(upstream);
+        released = true;
+      }
     }
     dead_upstreams_.clear();
+    if (released && !refused_accepts_.empty()) wheel_->set(accept_again_, now_ns_);
   }
 }
 
@@ -461,9 +514,7 @@ void Worker::fire(Timer& timer) {
       if (&timer == &tick_) {
         on_tick();
       } else {
-        for (const uint32_t index : std::exchange(refused_accepts_, {})) {
-          if (!draining_) start_accepting(index);
-        }
+        accept_again();
       }
       break;
   }

@@ -139,7 +139,7 @@ class Worker {
 
   Connecting* acquire_connecting() { return connectings_.acquire(); }
   void release(Connecting& connecting) { connectings_.release(connecting); }
-  Upstream* acquire_upstream() { return upstreams_.acquire(); }
+  Upstream* acquire_upstream();
   Exchange* begin_exchange(Downstream& downstream);
   uint32_t callouts_max() const { return options_.callouts; }
   uint32_t questions_max() const { return options_.questions; }
@@ -175,6 +175,8 @@ class Worker {
   void admit_connection(const WorkerListener& listener, int descriptor);
   bool enter_address(const WorkerListener& listener, int descriptor, AddressEntry& entry);
   void start_accepting(uint32_t listener_index);
+  void accept_again();
+  void make_room(const WorkerListener& listener);
   void read_mail();
   void take(NewSnapshot& message);
   void take(NewTokens& message);
@@ -244,6 +246,7 @@ class Worker {
   bool draining_ = false;
   uint64_t drain_deadline_ns_ = 0;
   bool drain_forced_ = false;
+  uint32_t displacing_cursor_ = 0;
 
   int mail_event_ = -1;
   uint64_t mail_value_ = 0;

@@ -20,6 +20,7 @@ void ConsumerPage::format(std::span<const std::string> names) {
     ASSERT(names[i].size() <= kConsumerNameMax);
     std::ranges::copy(names[i], made.names[i]);
     set_position(i, 0);
+    set_pulse(i, {});
   }
   made.checksum = consumers_checksum(made);
   std::memcpy(page_, &made, sizeof made);

@@ -31,6 +31,20 @@ class ConsumerPage {
   std::string_view name(size_t index) const;
   std::optional<size_t> find(std::string_view name) const;
 
+  // What a consumer of another process was doing at its last attempt (a DatabaseState), and when that was, in ms of
+  // CLOCK_MONOTONIC, which all processes of the machine share. 0: it has never said so.
+  struct Pulse {
+    uint8_t state = 0;
+    uint64_t at_ms = 0;
+  };
+  Pulse pulse(size_t index) const {
+    const uint64_t word = pulse_at(index).load(std::memory_order_relaxed);
+    return {.state = static_cast<uint8_t>(word & 0xFF), .at_ms = word >> 8};
+  }
+  void set_pulse(size_t index, Pulse pulse) {
+    pulse_at(index).store(pulse.at_ms << 8 | pulse.state, std::memory_order_relaxed);
+  }
+
   // Release: whoever reads the position knows that the consumer is done with the bytes before it.
   uint64_t position(size_t index) const { return at(index).load(std::memory_order_acquire); }
   void set_position(size_t index, uint64_t position) { at(index).store(position, std::memory_order_release); }
@@ -39,6 +53,10 @@ class ConsumerPage {
   const ConsumerTable& table() const { return *reinterpret_cast<const ConsumerTable*>(page_); }
   std::atomic_ref<uint64_t> at(size_t index) const {
     char* const place = page_ + kConsumerPositionsOffset + index * kConsumerPositionStride;
+    return std::atomic_ref<uint64_t>(*reinterpret_cast<uint64_t*>(place));
+  }
+  std::atomic_ref<uint64_t> pulse_at(size_t index) const {
+    char* const place = page_ + kConsumerPositionsOffset + index * kConsumerPositionStride + kConsumerPulseOffset;
     return std::atomic_ref<uint64_t>(*reinterpret_cast<uint64_t*>(place));
   }
 

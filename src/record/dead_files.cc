@@ -26,10 +26,12 @@ struct DeadFiles::File {
   std::vector<Need> needs;
 };
 
-Result<> DeadFiles::take_over(std::span<const SinkSpec> sinks, uint32_t worker_count) {
+Result<> DeadFiles::take_over(std::span<const SinkSpec> sinks, uint32_t worker_count,
+                              const std::function<bool()>& stops) {
   auto paths = directory_.journals();
   if (!paths) return std::unexpected(paths.error());
   for (const std::string& path : *paths) {
+    if (stops()) return {};
     if (auto taken = take(path, sinks, worker_count); !taken) return taken;
   }
   // Interceptions get their rowid in the order in which they started, across runs too.

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -23,8 +24,9 @@ class DeadFiles {
   // Borrows both. `logger` may be null.
   DeadFiles(const JournalDirectory& directory, Logger* logger) : directory_(directory), logger_(logger) {}
 
-  // Reads every file. Those that no sink needs any more are gone (or serve the next journal) when this returns.
-  Result<> take_over(std::span<const SinkSpec> sinks, uint32_t worker_count);
+  // Reads every file, until `stops` says so between two. Those that no sink needs any more are gone (or serve the next
+  // journal) when this returns.
+  Result<> take_over(std::span<const SinkSpec> sinks, uint32_t worker_count, const std::function<bool()>& stops);
 
   // For the sink of that index: what it still needs, by the files' creation. Once for each sink.
   std::vector<DeadJournal> for_sink(size_t sink_index);

@@ -7,7 +7,9 @@
 //   offset 4096   ConsumerTable       who reads this journal (the sinks): never changes either
 //   offset 5120   positions (u64)     one for each consumer, each in 64 bytes of its own: everything before it is with
 //                                     that consumer. It may lag behind the position that the sink itself holds, which
-//                                     decides. kConsumed in a dead journal: that consumer is through with the file
+//                                     decides. kConsumed in a dead journal: that consumer is through with the file.
+//                                     8 bytes further, its pulse (u64): a consumer of another process says there that
+//                                     it lives and how it fares (consumer_page.h); 0 where it never did
 //   offset 8192   the ring            `ring_size` bytes, a power of two
 //
 // The recorder alone moves the tail, to the least of the positions. They have a page of their own, so that another
@@ -43,6 +45,7 @@ inline constexpr size_t kConsumersOffset = 4096;
 inline constexpr size_t kConsumerPageSize = kHeaderSize - kConsumersOffset;
 inline constexpr size_t kConsumerPositionsOffset = 1024;  // in that page
 inline constexpr size_t kConsumerPositionStride = 64;
+inline constexpr size_t kConsumerPulseOffset = 8;  // from the position
 inline constexpr size_t kConsumersMax = 8;
 inline constexpr size_t kConsumerNameMax = 31;
 inline constexpr uint64_t kConsumed = UINT64_MAX;

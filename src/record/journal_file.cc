@@ -53,6 +53,7 @@ Result<int> open_and_allocate(const std::string& path, uint64_t size) {
   if (error == 0) error = posix_fallocate(descriptor, 0, file_size);
   if (error == 0) return descriptor;
   ::close(descriptor);
+  ::unlink(path.c_str());  // what of it could be allocated would be missed elsewhere
   if (error == ENOSPC) {
     return fail("{}: no room on the disk for a journal of {} bytes: free some, or make the journal smaller", path,
                 file_size);
@@ -84,7 +85,7 @@ Result<std::unique_ptr<Journal>> Journal::create(const std::string& path, uint64
   if (!std::has_single_bit(size) || size < kRingSizeMin || size > kRingSizeMax) {
     return fail("the size of a journal must be a power of two from 1MiB to 64GiB (was {} bytes)", size);
   }
-  const std::string building = path + ".new";
+  const std::string building = building_path(path);
   auto descriptor = open_and_allocate(building, size);
   if (!descriptor) return std::unexpected(descriptor.error());
   auto mapping = map_file(*descriptor, size, building);
@@ -98,10 +99,15 @@ Result<std::unique_ptr<Journal>> Journal::create(const std::string& path, uint64
   return journal;
 }
 
-Result<> Journal::format(uint32_t worker_index, const JournalLabel& label) {
-  // MAP_POPULATE would map pages of a shared file for reading only; the first store into each would still be a fault.
+// MAP_POPULATE would map pages of a shared file for reading only; the first store into each would still be a fault.
+void Journal::touch(size_t from, size_t to) {
   volatile char* const touched = mapping_;
-  for (size_t offset = 0; offset < mapping_size(size_); offset += kPageSize) touched[offset] = 0;
+  for (size_t offset = from; offset < to; offset += kPageSize) touched[offset] = 0;
+}
+
+Result<> Journal::format(uint32_t worker_index, const JournalLabel& label) {
+  touch(0, kHeaderSize + std::min(size_, kMappedAtStart));
+  touch(kHeaderSize + size_, mapping_size(size_));  // the front, where it is mapped again
 
   std::memset(mapping_, 0, kHeaderSize);
   if (getrandom(&id_, sizeof id_, 0) != sizeof id_) return fail("getrandom: {}", reason(errno));

@@ -48,6 +48,10 @@ class Journal {
   // gets its name when it is whole.
   static Result<std::unique_ptr<Journal>> create(const std::string& path, uint64_t size, uint32_t worker_index,
                                                  const JournalLabel& label = {});
+  // Of the ring, what create() maps for writing; prefault() is for the rest.
+  static constexpr uint64_t kMappedAtStart = 4ull << 20;
+  static uint64_t file_size(uint64_t ring_size) { return kHeaderSize + ring_size; }
+  static std::string building_path(const std::string& path) { return path + ".new"; }
   ~Journal();
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
@@ -85,6 +89,7 @@ class Journal {
     return std::atomic_ref<uint64_t>(*reinterpret_cast<uint64_t*>(mapping_ + offset));
   }
   Result<> format(uint32_t worker_index, const JournalLabel& label);
+  void touch(size_t from, size_t to);
 
   std::string path_;
   uint64_t size_;

@@ -1,6 +1,9 @@
 #include "record/recorder.h"
 
 #include <pthread.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -14,6 +17,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/counter.h"
+#include "base/units.h"
 #include "record/consumer.h"
 #include "record/dead_files.h"
 #include "record/journal_directory.h"
@@ -27,6 +31,10 @@ namespace {
 
 // Ahead of the writer: about what a busy worker writes until the next batch.
 constexpr uint64_t kPrefaultBytes = 1ull << 20;
+// weir-sink tells how it fares at least once a second, but for a wait on its server, which it gives up after 20 s.
+constexpr uint64_t kPulseMsMax = 30'000;
+// At the start, in each turn of the keeper.
+constexpr uint64_t kMapSlice = 4ull << 20;
 
 std::unique_ptr<Logger> logger_of(LogSink* log) {
   return log != nullptr ? log->make_logger() : nullptr;
@@ -55,7 +63,9 @@ struct Recorder::Impl {
   std::vector<std::unique_ptr<Feeder>> feeders;
   std::vector<uint64_t> synced;  // of each journal: msync'ed up to here
   uint64_t next_sync_ns = 0;
-  bool full = false;  // a journal is, as was told
+  bool full = false;             // a journal is, as was told
+  bool given_up = false;         // start(): told to stop
+  std::vector<uint64_t> mapped;  // of each journal: its pages are there for writing up to here
 
   std::thread keeper;
   std::mutex space_mutex;  // one at a time moves the tails
@@ -76,7 +86,11 @@ struct Recorder::Impl {
   }
 
   Result<> set_up();
+  bool stops() { return given_up = given_up || (options.stop_asked && options.stop_asked()); }
+  Result<> check_room() const;
   Result<> make_journals();
+  Result<> make_journal(uint32_t worker_index, const JournalLabel& label);
+  void map_ahead();
   void make_feeder(size_t sink_index);
   Result<> recover(Feeder& feeder);
   void feed(Feeder& feeder);
@@ -89,6 +103,7 @@ struct Recorder::Impl {
   bool empty() const;
   // The one whose state and progress are told: SQLite, else the first; null if every sink is outside.
   const Feeder* database() const;
+  DatabaseState state_outside(size_t sink_index) const;
   static void note_state(Feeder& feeder, int code);
 };
 
@@ -114,9 +129,6 @@ DatabaseState state_of(int code) {
   }
 }
 
-constexpr std::string_view kStateTexts[kDatabaseStateCount] = {"ok",        "recovering", "locked", "full",
-                                                               "read_only", "corrupt",    "absent", "failing"};
-
 uint64_t count_records(const Journal& journal, uint64_t from, uint64_t to) {
   const RingView ring = journal.view();
   uint64_t count = 0;
@@ -126,10 +138,6 @@ uint64_t count_records(const Journal& journal, uint64_t from, uint64_t to) {
 
 }  // namespace
 
-std::string_view text(DatabaseState state) {
-  return kStateTexts[static_cast<size_t>(state)];
-}
-
 // ---- start
 
 Result<> Recorder::Impl::set_up() {
@@ -137,14 +145,20 @@ Result<> Recorder::Impl::set_up() {
   if (!opened) return std::unexpected(opened.error());
   directory.emplace(std::move(*opened));
   dead.emplace(*directory, logger.get());
-  if (auto taken = dead->take_over(options.sinks, options.worker_count); !taken) return taken;
-  if (auto made = make_journals(); !made) return made;
+  if (auto taken = dead->take_over(options.sinks, options.worker_count, [this] { return stops(); }); !taken)
+    return taken;
+  if (given_up) return {};
+  if (auto made = make_journals(); !made || given_up) {
+    // They hold nothing yet.
+    for (const auto& journal : journals) ::unlink(journal->path().c_str());
+    return made;
+  }
   for (size_t i = 0; i < options.sinks.size(); ++i) {
     if (options.sinks[i].kind != SinkSpec::Kind::outside) make_feeder(i);
   }
   // The first turns here, so that what can be recovered is before anything new is accepted.
   for (const auto& feeder : feeders) {
-    if (auto recovered = recover(*feeder); !recovered) return recovered;
+    if (auto recovered = recover(*feeder); !recovered || given_up) return recovered;
     // What an earlier process left is not told.
     if (feeder->sqlite != nullptr) feeder->sqlite->collect_ended(options.on_ended != nullptr);
   }
@@ -155,13 +169,40 @@ Result<> Recorder::Impl::set_up() {
 Result<> Recorder::Impl::make_journals() {
   JournalLabel label{.run = dead->new_run(), .consumers = {}};
   for (const SinkSpec& sink : options.sinks) label.consumers.push_back(sink.name);
-  for (uint32_t i = 0; i < options.worker_count; ++i) {
-    auto journal = Journal::create(directory->live_path(i), options.journal_size, i, label);
-    if (!journal) return std::unexpected(journal.error());
-    journals.push_back(std::move(*journal));
+  if (auto room = check_room(); !room) return room;
+  for (uint32_t i = 0; i < options.worker_count && !stops(); ++i) {
+    if (auto made = make_journal(i, label); !made) return made;
   }
   synced.assign(journals.size(), 0);
+  mapped.assign(journals.size(), Journal::kMappedAtStart);
   return {};
+}
+
+Result<> Recorder::Impl::make_journal(uint32_t worker_index, const JournalLabel& label) {
+  auto journal = Journal::create(directory->live_path(worker_index), options.journal_size, worker_index, label);
+  if (!journal) return std::unexpected(journal.error());
+  journals.push_back(std::move(*journal));
+  return {};
+}
+
+// All of it at once, before the first gigabyte is taken from a disk that has no room for the last.
+Result<> Recorder::Impl::check_room() const {
+  struct statvfs disk{};
+  if (::statvfs(options.journal_directory.c_str(), &disk) != 0) return {};  // whoever writes there tells why
+  uint64_t wanted = options.worker_count * Journal::file_size(options.journal_size);
+  for (uint32_t i = 0; i < options.worker_count; ++i) {
+    struct stat used_again{};  // see DeadFiles
+    if (::stat(Journal::building_path(directory->live_path(i)).c_str(), &used_again) != 0) continue;
+    wanted -= std::min(wanted, static_cast<uint64_t>(used_again.st_blocks) * 512);
+  }
+  constexpr uint64_t kMiB = 1ull << 20;
+  const uint64_t free = uint64_t{disk.f_bavail} * disk.f_frsize;
+  if (wanted <= free) return {};
+  return fail(
+      "{}: no room on the disk for the journals: {} of {} need {} and {} are free: free some, or choose a smaller "
+      "--journal-size or fewer --workers",
+      options.journal_directory, options.worker_count, format_size(options.journal_size),
+      format_size((wanted / kMiB + 1) * kMiB), format_size(free / kMiB * kMiB));
 }
 
 void Recorder::Impl::make_feeder(size_t sink_index) {
@@ -197,7 +238,7 @@ void Recorder::Impl::make_feeder(size_t sink_index) {
 }
 
 Result<> Recorder::Impl::recover(Feeder& feeder) {
-  for (bool more = true; more && !feeder.consumer->recovered();) {
+  for (bool more = true; more && !feeder.consumer->recovered() && !stops();) {
     auto turned = feeder.consumer->turn();
     if (!turned && turned.error().permanent) return std::unexpected(Error{turned.error().message});
     if (!turned) feeder.consumer->failed(turned.error());
@@ -213,6 +254,7 @@ Result<std::unique_ptr<Recorder>> Recorder::start(const RecorderOptions& options
   ASSERT(options.worker_count > 0 && options.sinks.size() <= kConsumersMax);
   auto impl = std::make_unique<Impl>(options, log);
   if (auto set_up = impl->set_up(); !set_up) return std::unexpected(set_up.error());
+  if (impl->given_up) return nullptr;
   for (const auto& feeder : impl->feeders) {
     feeder->thread = std::thread([self = impl.get(), feeder = feeder.get()] {
       ::pthread_setname_np(::pthread_self(), "weir-recorder");
@@ -237,7 +279,14 @@ Journal& Recorder::journal(uint32_t worker_index) {
 
 DatabaseState Recorder::database_state() const {
   const Feeder* const feeder = impl_->database();
-  return feeder != nullptr ? feeder->state.load(std::memory_order_relaxed) : DatabaseState::ok;
+  if (feeder != nullptr) return feeder->state.load(std::memory_order_relaxed);
+  return impl_->options.sinks.empty() ? DatabaseState::ok : impl_->state_outside(0);
+}
+
+DatabaseState Recorder::Impl::state_outside(size_t sink_index) const {
+  const ConsumerPage::Pulse pulse = journals.front()->consumers().pulse(sink_index);
+  const bool lives = pulse.at_ms != 0 && monotonic_ns() / kNsPerMs < pulse.at_ms + kPulseMsMax;
+  return lives && pulse.state < kDatabaseStateCount ? static_cast<DatabaseState>(pulse.state) : DatabaseState::absent;
 }
 
 uint64_t Recorder::delivered_count() const {
@@ -260,6 +309,7 @@ std::vector<SinkProgress> Recorder::sinks() const {
       const uint64_t position = journal->consumers().position(i);  // first: the head only grows
       sink.behind_bytes += journal->head() - position;
     }
+    sink.state = impl_->state_outside(i);
   }
   for (const auto& feeder : impl_->feeders) {
     all[feeder->sink_index].state = feeder->state.load(std::memory_order_relaxed);
@@ -356,6 +406,7 @@ void Recorder::Impl::keep() {
     release_space();
     tell_room();
     dead->put_away();
+    map_ahead();
     const uint64_t now_ns = monotonic_ns();
     sync_journals(now_ns);
     std::unique_lock lock(mutex);
@@ -375,6 +426,17 @@ void Recorder::Impl::release_space() {
     if (feeders.empty()) delivered_outside.add(count_records(*journal, journal->tail(), slowest));
     journal->release_to(slowest);
     journal->prefault(slowest, kPrefaultBytes);
+  }
+}
+
+// At the start only a journal's first part is mapped for writing: mapping all of sixteen takes seconds. The rest
+// follows here, a slice at a time, long before a writer comes there.
+void Recorder::Impl::map_ahead() {
+  for (size_t i = 0; i < journals.size(); ++i) {
+    if (mapped[i] >= journals[i]->size()) continue;
+    journals[i]->prefault(mapped[i], kMapSlice);
+    mapped[i] += kMapSlice;
+    return;
   }
 }
 

@@ -16,7 +16,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +23,7 @@
 #include "base/log.h"
 #include "base/result.h"
 #include "record/journal.h"
+#include "record/sink.h"
 #include "record/store.h"
 
 namespace weir::record {
@@ -50,18 +50,15 @@ struct RecorderOptions {
   std::string node;
   uint64_t sync_interval_ns = 0;  // msync by interval; 0: never
   OnEnded on_ended = {};          // may be empty
+  // May be empty. Asked between the steps of a start, which take long where much was left behind or a disk is slow.
+  std::function<bool()> stop_asked = {};
 };
-
-// What the database, or another sink, was doing at the recorder's last attempt.
-enum class DatabaseState : uint8_t { ok, recovering, locked, full, read_only, corrupt, absent, failing };
-inline constexpr size_t kDatabaseStateCount = 8;
-std::string_view text(DatabaseState state);  // "read_only"
 
 // Of one sink, for metrics.
 struct SinkProgress {
   std::string_view name;
-  uint64_t behind_bytes = 0;             // of the live journals, what it does not have yet
-  std::optional<DatabaseState> state{};  // at its last attempt; unknown of a sink outside
+  uint64_t behind_bytes = 0;                    // of the live journals, what it does not have yet
+  DatabaseState state = DatabaseState::absent;  // at its last attempt; absent, too: nobody serves a sink outside
 };
 
 class Recorder {
@@ -69,7 +66,7 @@ class Recorder {
   // Takes the journals' folder, makes the journals, recovers if the sinks are there, starts the threads. Journals of
   // more workers than now (a smaller --workers) are drained too. Errors: a folder held by a live weir (named by its
   // pid), a journal or database written by a newer weir, no room on the disk. `log` may be null, else it outlives the
-  // recorder.
+  // recorder. Null: `stop_asked` said so, and nothing is lost that was found.
   static Result<std::unique_ptr<Recorder>> start(const RecorderOptions& options, LogSink* log);
   ~Recorder();  // stop()
   Recorder(const Recorder&) = delete;

@@ -6,6 +6,7 @@
 // the next begin().
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <expected>
 #include <optional>
@@ -25,6 +26,11 @@ struct SinkError {
 };
 template <class T = void>
 using SinkResult = std::expected<T, SinkError>;
+
+// What a sink was doing at its last attempt.
+enum class DatabaseState : uint8_t { ok, recovering, locked, full, read_only, corrupt, absent, failing };
+inline constexpr size_t kDatabaseStateCount = 8;
+std::string_view text(DatabaseState state);  // "read_only"
 
 // How sinks write a journal's id: 16 hexadecimal digits (an unsigned number of 64 bits is none in SQL).
 std::string journal_text(uint64_t journal_id);

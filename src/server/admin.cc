@@ -54,6 +54,11 @@ struct Connection {
   size_t sent = 0;
 };
 
+// What a process or the machine has run out of, not the connection's own fault.
+bool out_of_descriptors(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+}
+
 bool would_block() {
   return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
 }
@@ -66,6 +71,8 @@ struct Admin::Impl {
   bool unix_socket = false;
   int listener = -1;
   int stop_event = -1;
+  int spare = -1;  // given up where there is no descriptor for a connection, so that somebody can see that
+  uint64_t accept_again_ns = 0;
   std::vector<Connection> connections;
   wire::RequestHead head;
   std::thread thread;
@@ -74,9 +81,11 @@ struct Admin::Impl {
     for (const Connection& connection : connections) ::close(connection.descriptor);
     if (listener >= 0) ::close(listener);
     if (stop_event >= 0) ::close(stop_event);
+    if (spare >= 0) ::close(spare);
   }
 
   void run();
+  void close(Connection& connection);
   void accept_one();
   bool step(Connection& connection);
   bool receive(Connection& connection);
@@ -86,12 +95,26 @@ struct Admin::Impl {
 };
 
 void Admin::Impl::accept_one() {
-  const int descriptor = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  int descriptor = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (descriptor < 0 && out_of_descriptors(errno)) {
+    if (spare >= 0) {
+      ::close(std::exchange(spare, -1));
+      descriptor = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    }
+    // The connection stays in the queue, and poll(2) would tell of it again at once.
+    if (descriptor < 0) accept_again_ns = monotonic_ns() + kAcceptPauseNs;
+  }
   if (descriptor < 0) return;
   Connection made;
   made.descriptor = descriptor;
   made.deadline_ns = monotonic_ns() + kDeadlineNs;
   connections.push_back(std::move(made));
+}
+
+void Admin::Impl::close(Connection& connection) {
+  ::close(connection.descriptor);
+  if (spare < 0) spare = ::dup(stop_event);
+  accept_again_ns = 0;
 }
 
 std::string Admin::Impl::answer(wire::HeadStatus status) {
@@ -183,24 +206,26 @@ void Admin::Impl::run() {
   for (;;) {
     watched.clear();
     watched.push_back({stop_event, POLLIN, 0});
-    const bool room = connections.size() < kConnectionsMax;
-    watched.push_back({listener, static_cast<short>(room ? POLLIN : 0), 0});
     const uint64_t now_ns = monotonic_ns();
-    uint64_t first_ns = now_ns + kDeadlineNs;
+    const bool paused = accept_again_ns > now_ns;
+    const bool room = connections.size() < kConnectionsMax && !paused;
+    watched.push_back({listener, static_cast<short>(room ? POLLIN : 0), 0});
+    uint64_t first_ns = paused ? accept_again_ns : now_ns + kDeadlineNs;
     for (const Connection& connection : connections) {
       const bool sends = connection.phase == Phase::sending;
       watched.push_back({connection.descriptor, static_cast<short>(sends ? POLLOUT : POLLIN), 0});
       first_ns = std::min(first_ns, connection.deadline_ns);
     }
     const uint64_t wait_ns = first_ns > now_ns ? first_ns - now_ns : 0;
-    ::poll(watched.data(), watched.size(), connections.empty() ? -1 : static_cast<int>(wait_ns / kNsPerMs) + 1);
+    const bool waits = connections.empty() && !paused;
+    ::poll(watched.data(), watched.size(), waits ? -1 : static_cast<int>(wait_ns / kNsPerMs) + 1);
     if ((watched[0].revents & POLLIN) != 0) return;
     const uint64_t then_ns = monotonic_ns();
     for (size_t i = connections.size(); i-- > 0;) {
       Connection& connection = connections[i];
       const bool alive = watched[i + 2].revents == 0 || step(connection);
       if (alive && connection.deadline_ns > then_ns) continue;
-      ::close(connection.descriptor);
+      close(connection);
       connections.erase(connections.begin() + static_cast<ptrdiff_t>(i));
     }
     if ((watched[1].revents & POLLIN) != 0) accept_one();
@@ -237,7 +262,8 @@ Result<std::unique_ptr<Admin>> Admin::bind(const std::string& address) {
   }
   impl->address = parsed->text();
   impl->stop_event = ::eventfd(0, EFD_CLOEXEC);
-  if (impl->stop_event < 0) return fail("cannot make an event for the admin thread");
+  impl->spare = ::dup(impl->stop_event);
+  if (impl->stop_event < 0 || impl->spare < 0) return fail("cannot make an event for the admin thread");
   return std::unique_ptr<Admin>(new Admin(std::move(impl)));
 }
 

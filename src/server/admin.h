@@ -35,6 +35,7 @@ class Admin {
   static constexpr size_t kConnectionsMax = 16;
   static constexpr size_t kHeadMax = 8192;
   static constexpr uint64_t kDeadlineNs = 5 * kNsPerSecond;
+  static constexpr uint64_t kAcceptPauseNs = 100 * kNsPerMs;  // where no descriptor is left
 
   // Listens; in two steps, because a privileged starter binds and the confined process serves.
   static Result<std::unique_ptr<Admin>> bind(const std::string& address);

@@ -107,13 +107,15 @@ void add_sinks(const MetricsView& view, Exposition& out) {
   for (const record::SinkProgress& sink : view.sinks) {
     out.sample("weir_sink_behind_bytes", fmt::format("sink=\"{}\"", escape_label(sink.name)), sink.behind_bytes);
   }
-  out.metric("weir_sink_state", "gauge", "1 for the state of a sink of this process at its last attempt.");
+  out.metric(
+      "weir_sink_state", "gauge",
+      "1 for the state of a sink at its last attempt; absent: its file or server is away, or no weir-sink runs.");
   for (const record::SinkProgress& sink : view.sinks) {
-    for (size_t i = 0; sink.state.has_value() && i < record::kDatabaseStateCount; i++) {
+    for (size_t i = 0; i < record::kDatabaseStateCount; i++) {
       const auto state = static_cast<record::DatabaseState>(i);
       out.sample("weir_sink_state",
                  fmt::format("sink=\"{}\",state=\"{}\"", escape_label(sink.name), record::text(state)),
-                 *sink.state == state ? 1 : 0);
+                 sink.state == state ? 1 : 0);
     }
   }
 }
@@ -147,6 +149,13 @@ std::string render_metrics(const MetricsView& view) {
   out.metric("weir_limit_table_full_total", "counter",
              "Times that an address or an initiator found no place in the table of limits and was not limited.");
   out.sample("weir_limit_table_full_total", {}, view.limit_table_full);
+  out.metric("weir_file_descriptors_limit", "gauge", "How many files and sockets the process may have open.");
+  out.sample("weir_file_descriptors_limit", {}, view.descriptor_limit);
+  out.metric(
+      "weir_connections_limit", "gauge",
+      "Client connections that may be open: --connections, or fewer where the limit of file descriptors asks for "
+      "it.");
+  out.sample("weir_connections_limit", {}, view.connection_limit);
   add_worker_rows(view, out);
   add_refusals(view, out);
   add_histogram(view, "weir_first_byte_seconds", "From a request's whole head to the first byte of the answer's body.",

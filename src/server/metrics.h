@@ -24,6 +24,8 @@ struct MetricsView {
   std::vector<record::SinkProgress> sinks = {};
   uint64_t records_delivered = 0;
   uint64_t limit_table_full = 0;
+  uint64_t descriptor_limit = 0;
+  uint32_t connection_limit = 0;
   bool draining = false;
   uint64_t uptime_ns = 0;
   std::string_view version = {};

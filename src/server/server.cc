@@ -3,7 +3,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -29,6 +28,7 @@
 #include "record/journal_file.h"
 #include "record/store.h"
 #include "server/admin.h"
+#include "server/machine.h"
 #include "server/metrics.h"
 #include "server/origins.h"
 #include "server/privileges.h"
@@ -42,54 +42,6 @@ namespace {
 
 // How often the token table is compared with the database: revoking takes effect within a second (spec section 2).
 constexpr int kTokenPollMs = 250;
-
-uint32_t usable_cores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  return std::max(1u, static_cast<uint32_t>(CPU_COUNT(&set)));
-}
-
-// Each connection takes a descriptor on both sides; the soft limit is often 1024 by history alone.
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-uint32_t power_of_two_at_least(uint32_t number) {
-  uint32_t power = 1;
-  while (power < number) power *= 2;
-  return power;
-}
-
-io::EngineOptions engine_options(const gateway::Config& config) {
-  const auto used = [&](std::string_view feature) {
-    return std::ranges::find(config.ring_without, feature) == config.ring_without.end();
-  };
-  return {.entries = config.ring_entries,
-          .completion_entries = std::max(8192u, power_of_two_at_least(config.ring_entries * 4)),
-          .buffers = power_of_two_at_least(config.buffers),
-          .buffer_size = config.buffer_size,
-          .wait_us = static_cast<uint32_t>(config.batch_wait_ns / kNsPerUs),
-          .busy_poll_ns = config.busy_poll_ns,
-          .multishot_receive = used("multishot-receive"),
-          .multishot_accept = used("multishot-accept"),
-          .deferred_work = used("deferred-work"),
-          .cooperative_work = used("cooperative-work"),
-          .registered_ring = used("registered-ring")};
-}
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  if (::gethostname(name.data(), name.size() - 1) != 0) return "localhost";
-  return name.data();
-}
-
-std::string node_name(const gateway::Config& config) {
-  return config.node.empty() ? host_name() : config.node;
-}
 
 std::vector<record::SinkSpec> sink_specs(const gateway::Config& config) {
   using Kind = record::SinkSpec::Kind;
@@ -153,6 +105,7 @@ struct Server::Impl {
   std::atomic<bool> draining{false};
   std::string no_admin;
   std::unique_ptr<Admin> admin;  // reads the workers and the recorder: goes before them
+  DescriptorPlan descriptors;
   uint32_t worker_count = 1;
   int64_t token_version = -1;
   bool store_failing = false;
@@ -171,7 +124,9 @@ struct Server::Impl {
   const gateway::Config& config() const { return options.config; }
 
   Result<> set_up();
+  Result<> prepare_workers(std::vector<proxy::WorkerOptions>& per_worker);
   Result<> block_signals();
+  static bool stop_asked();
   Result<> open_store();
   Result<std::vector<std::shared_ptr<tls::ServerContext>>> load_certificates(const gateway::Config& from) const;
   Result<> bind(std::vector<proxy::WorkerOptions>& per_worker);
@@ -201,6 +156,12 @@ Result<> Server::Impl::block_signals() {
   stop_event = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (signal_event < 0 || stop_event < 0) return fail("cannot watch signals: {}", std::strerror(errno));
   return {};
+}
+
+// While starting nobody reads the signals' descriptor; they wait as pending.
+bool Server::Impl::stop_asked() {
+  sigset_t pending;
+  return ::sigpending(&pending) == 0 && (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
 }
 
 Result<> Server::Impl::open_store() {
@@ -236,10 +197,12 @@ Result<> Server::Impl::open_store() {
                                           .sinks = sink_specs(config()),
                                           .node = node_name(config()),
                                           .sync_interval_ns = sync_ns,
-                                          .on_ended = options.on_ended},
+                                          .on_ended = options.on_ended,
+                                          .stop_asked = stop_asked},
                                          &sink);
   if (!started) return std::unexpected(started.error());
   recorder = std::move(*started);
+  if (recorder == nullptr) return {};
   if (sink_supervisor != nullptr) sink_supervisor->begin();
   return {};
 }
@@ -322,7 +285,6 @@ Result<> Server::Impl::set_up() {
   auto supervised = SinkSupervisor::fork(config(), node_name(config()), *log);
   if (!supervised) return std::unexpected(supervised.error());
   sink_supervisor = std::move(*supervised);
-  raise_descriptor_limit();
   resolver_log = sink.make_logger();
   if (const io::KernelFeatures kernel = io::probe_kernel(); kernel.ring && !kernel.defer_taskrun) {
     log->warn("this kernel has no deferred task work (Linux 6.1 has); weir runs without it, at some cost",
@@ -332,16 +294,12 @@ Result<> Server::Impl::set_up() {
     const std::string without = fmt::format("{}", fmt::join(config().ring_without, ","));
     log->warn("features of io_uring are switched off, at some cost", {{"ring_without", std::string_view(without)}});
   }
-  worker_count = config().workers != 0 ? config().workers : usable_cores();
+  worker_count = server::worker_count(config());
   auto policy = gateway::build_policy(config());
   if (!policy) return std::unexpected(policy.error());
   limiter = std::make_unique<gateway::Limiter>(config().limits.connections);
   std::vector<proxy::WorkerOptions> per_worker(worker_count);
-  for (uint32_t i = 0; i < worker_count; i++) {
-    per_worker[i].index = i;
-    per_worker[i].engine = engine_options(config());
-    per_worker[i].connections = std::max(1u, config().limits.connections / worker_count);
-  }
+  if (auto done = prepare_workers(per_worker); !done) return done;
   if (auto done = bind(per_worker); !done) return done;
   if (auto done = bind_admin(); !done) return done;
   auto certificates = load_certificates(config());
@@ -353,6 +311,7 @@ Result<> Server::Impl::set_up() {
   }
   sink.start();
   if (auto done = open_store(); !done) return done;
+  if (stop_asked()) return {};
   for (uint32_t i = 0; i < worker_count; i++) {
     per_worker[i].journal = &recorder->journal(i);
     per_worker[i].limiter = limiter.get();
@@ -378,6 +337,34 @@ Result<> Server::Impl::set_up() {
   if (options.confined) {
     if (auto done = confine_threads(config(), confinement); !done) return done;
     tell_confinement();
+  }
+  return {};
+}
+
+Result<> Server::Impl::prepare_workers(std::vector<proxy::WorkerOptions>& per_worker) {
+  auto plan = plan_descriptors(config());
+  if (!plan) return std::unexpected(plan.error());
+  descriptors = *plan;
+  if (descriptors.clients < config().limits.connections) {
+    log->warn("the limit of file descriptors allows fewer client connections than --connections",
+              {{"ulimit_n", descriptors.limit},
+               {"connections", config().limits.connections},
+               {"allowed", descriptors.clients},
+               {"advice", std::string_view(fmt::format("raise the hard limit (`ulimit -Hn`; LimitNOFILE= under "
+                                                       "systemd) to {}, or lower --connections",
+                                                       descriptors.needed))}});
+  }
+  if (const uint32_t cores = usable_cores(); worker_count > 2 * cores) {
+    log->warn("there are many more workers than cores; they only take turns",
+              {{"workers", worker_count}, {"cores", cores}});
+  }
+  const auto throttles = std::make_shared<proxy::LogThrottles>();
+  for (uint32_t i = 0; i < worker_count; i++) {
+    per_worker[i].index = i;
+    per_worker[i].engine = engine_options(config());
+    per_worker[i].throttles = throttles;
+    per_worker[i].connections = std::max(1u, descriptors.clients / worker_count);
+    per_worker[i].upstreams = std::max(1u, descriptors.upstreams / worker_count);
   }
   return {};
 }
@@ -416,6 +403,8 @@ MetricsView Server::Impl::metrics_view() const {
   view.database = recorder->database_state();
   view.sinks = recorder->sinks();
   view.records_delivered = recorder->delivered_count();
+  view.descriptor_limit = descriptors.limit;
+  view.connection_limit = descriptors.clients;
   view.limit_table_full = limiter->addresses.full_count() + limiter->initiators.full_count();
   view.draining = draining.load(std::memory_order_relaxed);
   view.uptime_ns = monotonic_ns() - started_ns;
@@ -426,7 +415,11 @@ MetricsView Server::Impl::metrics_view() const {
 std::string Server::Impl::not_ready() const {
   if (draining.load(std::memory_order_relaxed)) return "draining";
   for (uint32_t i = 0; i < worker_count; i++) {
-    if (is_full(recorder->journal(i), workers[i]->counters().exchanges_open.value())) return "the journal is full";
+    if (!is_full(recorder->journal(i), workers[i]->counters().exchanges_open.value())) continue;
+    const auto sinks = recorder->sinks();
+    const auto slowest = std::ranges::max_element(sinks, {}, &record::SinkProgress::behind_bytes);
+    if (slowest == sinks.end()) return "the journal is full";
+    return fmt::format("the journal is full; it waits for the sink {}", slowest->name);
   }
   return {};
 }
@@ -575,6 +568,10 @@ Server::~Server() = default;
 Result<std::unique_ptr<Server>> Server::start(ServerOptions options, LogSink& log) {
   auto impl = std::make_unique<Impl>(std::move(options), log);
   if (auto done = impl->set_up(); !done) return std::unexpected(done.error());
+  if (impl->threads.empty()) {
+    impl->log->info("stopped while starting", {});
+    return nullptr;
+  }
   return std::unique_ptr<Server>(new Server(std::move(impl)));
 }
 
@@ -589,7 +586,7 @@ const std::string& Server::admin_address() const {
 std::string Server::memory_summary() const {
   const gateway::Config& config = impl_->config();
   const uint64_t workers = impl_->worker_count;
-  const uint64_t buffers = workers * power_of_two_at_least(config.buffers) * config.buffer_size;
+  const uint64_t buffers = workers * engine_options(config).buffers * config.buffer_size;
   const uint64_t journal = workers * config.journal.size;
   // Both sides' queues of a client that does not read.
   const uint64_t waiting = proxy::Stream::kHighBytes + config.buffer_size;

@@ -26,7 +26,7 @@ struct ServerOptions {
 class Server {
  public:
   // Starts the log. When it returns, every listener accepts. SIGTERM, SIGINT and SIGHUP are blocked in all threads from
-  // then on.
+  // then on. Null: SIGTERM or SIGINT came meanwhile, and what was begun has been given up.
   static Result<std::unique_ptr<Server>> start(ServerOptions options, LogSink& log);
   ~Server();
   Server(const Server&) = delete;

@@ -13,7 +13,6 @@ namespace weir::sink {
 namespace {
 
 constexpr int kConnectMs = 10'000;
-constexpr int kLostCode = 1;
 
 // libpq's messages end with a line break, and may have several lines.
 std::string one_line(std::string_view text) {
@@ -39,6 +38,17 @@ SinkError error_of(const PGresult* result) {
           .message = fmt::format("PostgreSQL: {} (SQLSTATE {})", one_line(PQresultErrorMessage(result)), known),
           .permanent = false,
           .locked = false};
+}
+
+record::DatabaseState state_of(const SinkError& error) {
+  if (error.code == kLostCode && !error.permanent) return record::DatabaseState::absent;
+  if (error.locked) return record::DatabaseState::locked;
+  if (error.code == code_of("53100")) return record::DatabaseState::full;       // disk_full
+  if (error.code == code_of("25006")) return record::DatabaseState::read_only;  // read_only_sql_transaction
+  if (error.code == code_of("XX001") || error.code == code_of("XX002")) return record::DatabaseState::corrupt;
+  // shutting down or starting up: admin_shutdown, crash_shutdown, cannot_connect_now
+  const bool away = error.code == code_of("57P01") || error.code == code_of("57P02") || error.code == code_of("57P03");
+  return away ? record::DatabaseState::absent : record::DatabaseState::failing;
 }
 
 bool is_refused_row(const SinkError& error) {

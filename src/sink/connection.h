@@ -24,6 +24,9 @@ using record::SinkResult;
 
 inline constexpr int kSilenceMs = 20'000;
 inline constexpr int kStoppedCode = -1;  // of the error when the descriptor told to stop
+inline constexpr int kLostCode = 1;      // when the server is away
+// In a word, for the metrics.
+record::DatabaseState state_of(const SinkError& error);
 
 class QueryResult {
  public:

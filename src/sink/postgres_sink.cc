@@ -214,15 +214,17 @@ SinkResult<> PostgresSink::migrate(Connection& connection) {
   auto version = read_version();
   if (!version) return std::unexpected(std::move(version.error()));
   if (*version == newest) return {};
+  if (*version > newest) return accept_newer(connection, *version);
   // Several nodes may come to a new database at once.
   const std::string lock = fmt::format("BEGIN; SELECT pg_advisory_xact_lock({})", kSchemaLock);
   if (auto locked = nothing(connection.execute(lock.c_str())); !locked) return locked;
   version = read_version();
   if (!version) return std::unexpected(std::move(version.error()));
-  if (*version > newest || *version < 0) {
-    return refused(fmt::format("PostgreSQL: the tables have version {}, this weir-sink knows {}: run the newer one",
-                               *version, newest));
+  if (*version > newest) {
+    if (auto ended = nothing(connection.execute("COMMIT")); !ended) return ended;
+    return accept_newer(connection, *version);
   }
+  if (*version < 0) return refused(fmt::format("PostgreSQL: weir_schema has version {}, which no weir made", *version));
   const bool is_new = *version == 0;
   for (; *version < newest; ++*version) {
     if (auto done = nothing(connection.execute(kMigrations[*version])); !done) return done;
@@ -254,6 +256,18 @@ void PostgresSink::make_indexes(Connection& connection) {
       if (*sql != '\0') static_cast<void>(connection.execute(sql));
     }
   }
+}
+
+// A newer weir has been here. Its schema says which is the oldest version that may still write: where it only added
+// things, a fleet is brought up to date node by node. Without that column (or with a row of none) nobody has said so.
+SinkResult<> PostgresSink::accept_newer(Connection& connection, int64_t version) {
+  constexpr auto known = static_cast<int64_t>(std::size(kMigrations));
+  auto oldest =
+      connection.execute("SELECT coalesce((to_jsonb(s)->>'oldest_writer')::bigint, version) FROM weir_schema s");
+  if (!oldest) return std::unexpected(std::move(oldest.error()));
+  if (oldest->row_count() == 1 && oldest->number(0, 0) <= known) return {};
+  return refused(fmt::format("PostgreSQL: the tables have version {}, this weir-sink knows {}: run the newer one",
+                             version, known));
 }
 
 SinkResult<std::optional<uint64_t>> PostgresSink::position(uint64_t journal_id) {

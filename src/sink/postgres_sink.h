@@ -61,6 +61,7 @@ class PostgresSink final : public record::Sink {
   SinkResult<> lock_node(Connection& connection);
   SinkResult<> migrate(Connection& connection);
   static void make_indexes(Connection& connection);
+  static SinkResult<> accept_newer(Connection& connection, int64_t version);
   SinkResult<> send(StatementIndex index, const Parameters& parameters);
   SinkResult<> send_carefully(StatementIndex index, const Parameters& parameters);
   SinkResult<> send_start(const Started& started);

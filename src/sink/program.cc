@@ -130,6 +130,13 @@ class Program {
     return poll(&watched, 1, static_cast<int>(wait_ns / kNsPerMs)) > 0;
   }
 
+  // weir shows it in its metrics.
+  static void tell_state(Found& found, record::DatabaseState state) {
+    for (record::JournalPort& port : found.ports) {
+      port.page.set_pulse(port.index, {.state = static_cast<uint8_t>(state), .at_ms = monotonic_ns() / kNsPerMs});
+    }
+  }
+
   // Until other journals are live, or the end.
   Result<> feed(PostgresSink& sink, Found& found) {
     record::Consumer consumer(sink, logger_.get(),
@@ -141,6 +148,8 @@ class Program {
     for (;;) {
       auto turned = consumer.turn();
       if (!turned && turned.error().code == kStoppedCode) return {};
+      const auto works = consumer.recovered() ? record::DatabaseState::ok : record::DatabaseState::recovering;
+      tell_state(found, turned ? works : state_of(turned.error()));
       if (!turned && turned.error().permanent) return fail("{}", turned.error().message);
       if (turned) {
         consumer.works();

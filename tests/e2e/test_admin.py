@@ -103,7 +103,7 @@ def test_a_full_journal_is_not_ready_until_the_database_is_back(start, mock):
     while ask(gateway.address, "POST", ANTHROPIC, bearer(token), prompt).status != 503:
         refused += 1
         assert refused < 200
-    assert ask(gateway.admin, "GET", "/readyz").body == b"the journal is full\n"
+    assert ask(gateway.admin, "GET", "/readyz").body == b"the journal is full; it waits for the sink sqlite\n"
     eventually("the lock is told", lambda: gateway.metric('weir_database_state{state="locked"}') == 1)
     assert gateway.metric('weir_journal_used_bytes{worker="0"}') > 500_000
     assert gateway.metric("weir_recorder_lag_records") > 10

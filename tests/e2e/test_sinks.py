@@ -295,6 +295,68 @@ def test_metrics_tell_which_sink_is_behind(begin, mock, tmp_path, server, databa
 
 
 @needs_postgres
+def test_the_state_of_a_sink_outside_is_seen(begin, mock, tmp_path, server, database):
+    only = configuration(mock.port, extra=f"[[sink]]\n{to_postgres(tmp_path, server, database)}")
+    gateway = begin("a", only, "--admin", "127.0.0.1:0")
+
+    def states():
+        return {name for name, value in gateway.metrics().items() if "_state{" in name and value == 1}
+
+    def both(state):
+        return {f'weir_database_state{{state="{state}"}}', f'weir_sink_state{{sink="postgres",state="{state}"}}'}
+
+    eventually("it works", lambda: states() == both("ok"))
+    server.stop()
+    traffic(gateway, 1)  # while nothing comes nobody asks the server anything
+    eventually("it is away", lambda: states() == both("absent"))
+    assert ask(gateway.admin, "GET", "/readyz").status == 200, "records wait, traffic goes on"
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "x" * 20000}]}).encode()
+    while (answer := post(gateway, body=body)).status == 200:
+        pass
+    assert answer.status == 503, answer
+    ready = ask(gateway.admin, "GET", "/readyz")
+    assert (ready.status, ready.body) == (503, b"the journal is full; it waits for the sink postgres\n")
+    server.start()
+    eventually("it works again", lambda: states() == both("ok"))
+    eventually("ready again", lambda: ask(gateway.admin, "GET", "/readyz").status == 200)
+
+
+@needs_postgres
+def test_a_sink_that_nobody_serves_is_absent(begin, mock, tmp_path, server, database):
+    text = configuration(mock.port, extra=sinks(to_postgres(tmp_path, server, database, more="managed = false\n")))
+    gateway = begin("a", text, "--admin", "127.0.0.1:0")
+    assert gateway.metric('weir_sink_state{sink="postgres",state="absent"}') == 1
+    assert gateway.metric('weir_sink_state{sink="sqlite",state="ok"}') == 1
+    assert gateway.metric('weir_database_state{state="ok"}') == 1
+
+
+@needs_postgres
+def test_a_newer_schema_that_only_adds_lets_older_nodes_go_on(begin, mock, tmp_path, server, database):
+    text = configuration(mock.port, extra=sinks(to_postgres(tmp_path, server, database)))
+    gateway = begin("a", text)
+    count = traffic(gateway, 2)
+    assert_postgres_has_all(gateway, server, database, count)
+    # What a newer weir would do: more tables and columns, and a word on who may still write.
+    server.psql(database, "CREATE TABLE newer (id bigint); ALTER TABLE weir_schema ADD COLUMN oldest_writer bigint NOT NULL DEFAULT 1; "
+                          "UPDATE weir_schema SET version = 99")
+    server.restart()
+    count += traffic(gateway, 3)
+    eventually("they arrive", lambda: ended_count(in_postgres(server, database, "interceptions")) == count, patience=60)
+    # One that says that this node is too old stops it, and it tells why.
+    server.psql(database, "UPDATE weir_schema SET oldest_writer = 99")
+    server.restart()
+    traffic(gateway, 1)
+    assert "the tables have version 99" in gateway.log_line("weir-sink ends.*run the newer one", patience=60)
+    assert len(in_postgres(server, database, "interceptions")) == count
+    # So does one that says nothing about it.
+    server.psql(database, "ALTER TABLE weir_schema DROP COLUMN oldest_writer")
+    sink_pid(gateway, 3)
+    eventually("refused again", lambda: len(re.findall("run the newer one", gateway.log())) >= 3, patience=60)
+    server.psql(database, "ALTER TABLE weir_schema ADD COLUMN oldest_writer bigint NOT NULL DEFAULT 0")
+    eventually("all arrive", lambda: ended_count(in_postgres(server, database, "interceptions")) == count + 1, patience=90)
+
+
+@needs_postgres
 def test_weir_sink_killed_in_the_middle_of_a_batch(begin, mock, tmp_path, server, database):
     gateway = begin("a", configuration(mock.port, extra=sinks(to_postgres(tmp_path, server, database))))
     count = traffic(gateway, 3)
