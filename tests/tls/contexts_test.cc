@@ -195,7 +195,6 @@ test::LeafSpec root(const std::string& constraints, const std::string& key_usage
 }
 
 constexpr const char* kNoCa = "no authority (basicConstraints: no CA)";
-constexpr const char* kNoCertSign = "no authority (keyUsage: no keyCertSign)";
 
 const ChainCase kChains[] = {
     {"signed by the authority", {leaf()}, {"ca"}, ""},
@@ -218,7 +217,7 @@ const ChainCase kChains[] = {
     {"a root whose keyUsage has no keyCertSign",
      {root("CA:TRUE", "digitalSignature"), leaf("root")},
      {"root"},
-     kNoCertSign},
+     "unknown certificate authority"},  // the library itself does not take it for an issuer
     {"an intermediate whose keyUsage has no keyCertSign",
      {issuing("CA:TRUE", "digitalSignature"), leaf("issuing")},
      {"ca"},
@@ -242,7 +241,7 @@ const ChainCase kChains[] = {
 
 TEST_CASE("tls: only authorities sign, whatever is in the trust store") {
   for (const ChainCase& chain : kChains) {
-    INFO(chain.name);
+    INFO(std::string(chain.name));
     const test::TestCa ca;
     test::CertificateFiles server;
     for (const test::LeafSpec& spec : chain.issued) server = ca.issue(spec);
