@@ -107,8 +107,13 @@ def test_a_probe_with_a_token_is_no_warning(start, mock, path):
     assert "info" in gateway.log_line("request_id=the-probe")
     # The same path in earnest is one.
     if path != "/anthropic/v1/messages":
-        assert ask(gateway.address, "POST", path, bearer(token) + [("X-Weir-Request-Id", "in-earnest")], b"{}").status == 404
-        assert " warn " in gateway.log_line("request_id=in-earnest")
+        # Lines of one reason are at most one a second, and looking for the key took some.
+        def told():
+            answer = ask(gateway.address, "POST", path, bearer(token) + [("X-Weir-Request-Id", "in-earnest")], b"{}")
+            assert answer.status == 404
+            return next((line for line in gateway.log().splitlines() if "request_id=in-earnest" in line), None)
+
+        assert " warn " in eventually("its line", told)
 
 
 UPGRADE = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"),
