@@ -96,7 +96,7 @@ void AnswerReader::feed(std::string_view bytes) {
 void AnswerReader::end_of_body() {
   Impl& self = *impl_;
   self.ended = true;
-  if (!self.stream && self.body.size() > kAtOnceMax) self.lags = true;
+  if (!self.stream && !self.body_read && self.body.size() > kAtOnceMax) self.lags = true;
 }
 
 bool AnswerReader::lags() const {
