@@ -68,11 +68,11 @@ def test_a_head_without_a_token_is_a_probe(gateway):
 
 
 WRONG_BASE_URLS = [
-    ("POST", "/v1/messages", "did you mean /anthropic/v1/messages? base URL: http://weir.test/anthropic"),
-    ("POST", "/anthropic/messages?beta=true", "did you mean /anthropic/v1/messages? base URL: http://weir.test/anthropic/v1"),
-    ("POST", "/antropic/v1/messages", "did you mean /anthropic/v1/messages? base URL: http://weir.test/anthropic"),
-    ("POST", "/openai/chat/completions", "did you mean /openai/v1/chat/completions? base URL: http://weir.test/openai/v1"),
-    ("GET", "/v1/models", "did you mean /openai/v1/models? base URL: http://weir.test/openai/v1"),
+    ("POST", "/v1/messages", "did you mean /anthropic/v1/messages? base URL: http://localhost/anthropic"),
+    ("POST", "/anthropic/messages?beta=true", "did you mean /anthropic/v1/messages? base URL: http://localhost/anthropic/v1"),
+    ("POST", "/antropic/v1/messages", "did you mean /anthropic/v1/messages? base URL: http://localhost/anthropic"),
+    ("POST", "/openai/chat/completions", "did you mean /openai/v1/chat/completions? base URL: http://localhost/openai/v1"),
+    ("GET", "/v1/models", "did you mean /openai/v1/models? base URL: http://localhost/openai/v1"),
 ]
 
 
@@ -81,7 +81,7 @@ WRONG_BASE_URLS = [
 def test_a_404_names_the_base_url_that_would_be_right(gateway, mock, prefix, method, path, hint):
     answer = ask(gateway.address, method, prefix + path, bearer(gateway.token), MESSAGE if method == "POST" else None)
     assert answer.status == 404 and answer.get("x-should-retry") == "false"
-    hint = hint.replace("mean ", f"mean {prefix}").replace("weir.test", f"weir.test{prefix}")
+    hint = hint.replace("mean ", f"mean {prefix}").replace("localhost", f"localhost{prefix}")
     assert answer.message() == f"route not supported: {method} {prefix}{path.partition('?')[0]}; {hint}"
     assert mock.requests() == []
 

@@ -152,11 +152,12 @@ void Kernel::connect_to_hole(const Operation& operation, const std::string& othe
   const auto connected = first_connected_ns_.find(other);
   const bool known = connected != first_connected_ns_.end() && now_ns_ > connected->second + 2 * kAttemptDelayNs;
   require(!known, "{} is tried first, though {} has worked", operation.address, other);
-  after(2 * kAttemptDelayNs, [this, id = operation.id, other, count = connect_counts_[other]] {
-    const Operation* pending = find(id);
-    require(pending == nullptr || pending->finished || connect_counts_[other] > count,
-            "nothing answers at {}, and {} is not tried", pending->address, other);
-  });
+  after(2 * kAttemptDelayNs,
+        [this, id = operation.id, address = operation.address, other, count = connect_counts_[other]] {
+          const Operation* pending = find(id);
+          require(pending == nullptr || pending->finished || connect_counts_[other] > count,
+                  "nothing answers at {}, and {} is not tried", address, other);
+        });
 }
 
 // --- receiving ---
