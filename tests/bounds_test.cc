@@ -2,9 +2,9 @@
 // section 9, "Bounds"): the worst input of each reader, parser and rule, measured.
 //
 // What is measured is CPU time of this thread, so that others on the machine do not count; of several runs the best, so
-// that interrupts and cold caches do not; and the measure is no clock's millisecond but a task in this very build,
-// which takes 5 ms in a release build: reading 1 MiB of JSON that is nothing but brackets. So the same bounds hold for
-// a sanitizer's build on a slow machine. A step whose work is a product of two inputs is over them by a factor of tens.
+// that interrupts and cold caches do not; and on a machine that needs more than 5 ms for a task of this very build,
+// reading 1 MiB of JSON that is nothing but brackets, that is the measure: so a slow machine passes too. A step whose
+// work is a product of two inputs is over them by a factor of tens.
 #include <doctest/doctest.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -58,11 +58,11 @@ std::string repeated(std::string_view part, size_t size) {
   return text;
 }
 
-// What takes 5 ms in a release build.
+// 5 ms; on a machine or in a build that needs longer for what a release build does in less than that, so long.
 uint64_t five_ms() {
   static const uint64_t measured = [] {
     const std::string text = "[" + repeated("{},", kMiB) + "0]";
-    return best_of_runs([&] { REQUIRE(reader::is_json(text)); });
+    return std::max<uint64_t>(5'000'000, best_of_runs([&] { REQUIRE(reader::is_json(text)); }));
   }();
   return measured;
 }

@@ -58,20 +58,19 @@ Workers
   --buffers N              to receive, a worker's (512) --buffer-size SIZE     of one (4KiB)
 Limits
   --max-body SIZE          of a request body (32MiB)    --max-head SIZE        of a head (64KiB)
-  --connections N          of all clients (20000)       --dns-ttl TIME         of a name (30s)
-  --event-memory SIZE      of a worker, for events and answers being read (256MiB)
-  --body-memory SIZE       of a worker, for request bodies; beyond it 503 (256MiB)
-  --body-rate SIZE         a second at least (1KiB)     --send-rate SIZE       answers (1KiB)
+  --connections N          of all clients (20000)       --body-rate SIZE       a second (1KiB)
+  --event-memory SIZE      a worker's, to read (256MiB) --body-memory SIZE     of bodies (256MiB)
   --address-requests N/s   of one client (any)          --address-burst N      at once
   --initiator-requests N/m of one user (any)            --initiator-burst N    at once
   --initiator-exchanges N  of one user at once (any)    --address-connections N  of one client (any)
+  --send-rate SIZE         a second, of an answer (1KiB)
 Timeouts
   --head-timeout TIME      for a request head (30s)     --body-timeout TIME    a silent body (60s)
   --idle-timeout TIME      between requests (620s)      --handshake-timeout TIME  TLS (10s)
   --connect-timeout TIME   to one address (10s)         --answer-timeout TIME  first byte (600s)
   --stream-timeout TIME    a silent answer (300s)       --send-timeout TIME    a deaf client (60s)
   --upstream-idle TIME     pooled connections (60s)     --upstream-age TIME    at most (10m)
-  --drain-timeout TIME     at the end (30s)
+  --drain-timeout TIME     at the end (30s)             --dns-ttl TIME         of a name (30s)
 Journal, log, metrics
   --journal-size SIZE      of each worker (64MiB)       --journal-sync off|TIME  to disk (off)
   --log-format text|json   on standard error (text)     --log-level LEVEL      debug|info|warn|error

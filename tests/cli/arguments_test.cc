@@ -37,11 +37,11 @@ TEST_CASE("arguments: every twin flag stands in serve's help and is known to the
   }
 }
 
-TEST_CASE("arguments: every help fits a screen of 40 lines and 100 columns") {
+TEST_CASE("arguments: every help fits 100 columns and a screen of 40 lines, serve's with its headings 45") {
   for (const char* command :
        {"", "serve", "demo", "mock", "key", "key add", "log", "usage", "journal", "rules", "check", "version"}) {
     std::string_view text = help_text(command);
-    CHECK(std::ranges::count(text, '\n') <= 40);
+    CHECK(std::ranges::count(text, '\n') <= (std::string_view(command) == "serve" ? 45 : 40));
     for (size_t end = 0; (end = text.find('\n')) != std::string_view::npos; text.remove_prefix(end + 1)) {
       CHECK(end <= 100);
     }

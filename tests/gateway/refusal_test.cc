@@ -103,6 +103,7 @@ constexpr StatusCase kStatuses[] = {
     {Refusal::authorizer_unreachable, 503, "after"},
     {Refusal::journal_full, 503, "after"},
     {Refusal::shutting_down, 503, "after"},
+    {Refusal::body_memory, 503, "after"},
     {Refusal::overloaded, 503, "after"},
     {Refusal::upstream_timeout, 504, ""},
     {Refusal::version_not_supported, 505, "never"},
