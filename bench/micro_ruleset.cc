@@ -122,6 +122,7 @@ struct Fixture {
                         .query = entry.target.query,
                         .has_query = entry.target.has_query,
                         .credential = &admission.credential,
+                        .gateway_token = entry.token,
                         .has_body = true,
                         .body_size = 1024},
                        out);
