@@ -153,9 +153,9 @@ Result<> set_option(Config& config, std::string_view key, std::string_view value
     // "providers.openai.base_url": the name of an array of tables is what is wrong.
     constexpr std::string_view kArrays[] = {"listener", "provider", "rule", "sink"};
     const size_t dots = static_cast<size_t>(std::ranges::count(key, '.'));
-    return fail("{} is not known{}", place,
-                dots > 1 ? suggestion(key.substr(0, key.find('.')), kArrays)
-                         : suggestion(key, option_keys(config_options())));
+    return fail(
+        "{} is not known{}", place,
+        dots > 1 ? suggestion(key.substr(0, key.find('.')), kArrays) : suggestion(key, option_keys(config_options())));
   }
   if (key.starts_with("authorizer.")) config.authorizer.place = flag_place(place);
   return store_flag(*option, config, value, place);

@@ -31,7 +31,7 @@ struct JournalWriter::Impl {
   uint64_t tail;  // as last seen: the consumer's line is only read when this says that there is no room
   uint32_t open_count = 0;
   uint64_t written_count = 0;
-  uint64_t fetched = 0;  // up to here lines have been asked for
+  uint64_t fetched = 0;             // up to here lines have been asked for
   std::deque<std::string> backlog;  // whole records but for position and checksum, oldest first
   Encoded encoded;
 

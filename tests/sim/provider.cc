@@ -279,7 +279,8 @@ void AuthorizerService::on_end(bool reset) {
 
 void AuthorizerService::answer(const Person& person, uint32_t version) {
   Random& random = world_.random();
-  std::string body = fmt::format(R"({{"id":"{}","username":"{}","more":[1,2]}})", person.id_of(version), person.username);
+  std::string body =
+      fmt::format(R"({{"id":"{}","username":"{}","more":[1,2]}})", person.id_of(version), person.username);
   int status = person.known ? 200 : 401;
   const uint64_t fault = world_.authorizer_faulty() ? random.below(10) : 9;
   uint64_t delay_ns = random.skewed(30 * kNsPerMs);

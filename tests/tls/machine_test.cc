@@ -228,8 +228,7 @@ TEST_CASE("tls: any method of HTTP is taken for plain HTTP, and nothing else is"
     for (const char* request :
          {"DELETE /x HTTP/1.1\r\n", "OPTIONS * HTTP/1.1\r\n", "PRI * HTTP/2.0\r\n\r\n", "PATCH / H"})
       CHECK(met(request, split));
-    for (const char* other : {"SSH-2.0-x\r\n", "get / HTTP/1.1\r\n", "  GET / HTTP"})
-      CHECK_FALSE(met(other, split));
+    for (const char* other : {"SSH-2.0-x\r\n", "get / HTTP/1.1\r\n", "  GET / HTTP"}) CHECK_FALSE(met(other, split));
   }
   Pair pair(*contexts.server, *contexts.client);
   pair.require_handshake();
