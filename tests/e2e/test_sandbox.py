@@ -77,7 +77,7 @@ os.execv(sys.argv[1], sys.argv[1:])
     command_line = [sys.executable, "-c", hide, rig.WEIR, "serve", "--config", "weir.toml"]
     done = subprocess.run([*command_line, "--sandbox", "required"], capture_output=True, text=True, timeout=60, check=False,
                           cwd=tmp_path, env=rig.ENVIRONMENT)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "no Landlock" in done.stderr
     process = rig.Process(command_line, tmp_path, "without")
     process.log_line("the sandbox is incomplete.*no Landlock")
@@ -169,7 +169,7 @@ def test_a_data_folder_of_another_is_refused_with_the_command_that_mends_it(mock
     assert done.returncode == 1
     assert "belongs to root" in done.stderr and "chown -R nobody data" in done.stderr
     done = command("serve", "--config", "weir.toml", "--user", "no-such-user", folder=service_folder)
-    assert done.returncode == 1 and "there is no such user" in done.stderr
+    assert done.returncode == 2 and "there is no such user" in done.stderr
 
 
 def test_it_drains_inside_it(start, mock):
