@@ -286,7 +286,7 @@ size_t Downstream::consume_head(std::string_view input) {
   request_count_++;
   exchange_ = worker_->begin_exchange(*this);
   if (exchange_ == nullptr) {
-    refuse(gateway::Refusal::overloaded, "too many exchanges");
+    refuse(gateway::Refusal::overloaded, "too many exchanges", head.method);
     return input.size();
   }
   state_ = State::exchange;
@@ -295,7 +295,7 @@ size_t Downstream::consume_head(std::string_view input) {
 }
 
 // A request that is no HTTP has no exchange and no route: it is refused here, and the connection ends.
-void Downstream::refuse(gateway::Refusal refusal, std::string_view detail) {
+void Downstream::refuse(gateway::Refusal refusal, std::string_view detail, wire::Method method) {
   BufferPool& buffers = worker_->buffers();
   const BufferId id = buffers.acquire(1024);
   ByteBuffer& answer = buffers.block(id);
@@ -303,6 +303,7 @@ void Downstream::refuse(gateway::Refusal refusal, std::string_view detail) {
   gateway::RefusalAnswer said;
   said.refusal = refusal;
   said.detail = detail;
+  said.head_request = method == wire::Method::head;
   said.close = true;
   gateway::write_refusal(said, answer);
   stream_.queue({answer.view(), id});

@@ -110,7 +110,8 @@ class Downstream : public Slot {
   size_t consume_head(std::string_view input);
   void on_sized_receive(const io::Completion& completion);
   size_t consume_discarded(std::string_view input);
-  void refuse(gateway::Refusal refusal, std::string_view detail);
+  // `method`: of a request whose head could be read.
+  void refuse(gateway::Refusal refusal, std::string_view detail, wire::Method method = wire::Method::other);
   void on_sent();
   void watch_sending();
   void next_request();
