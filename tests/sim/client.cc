@@ -397,8 +397,14 @@ void Client::on_end(bool reset) {
     if (in_body_) {
       if (!refused_) judge_body(plan, framing_ == wire::BodyFraming::until_close && !reset);
     } else {
-      // An HTTP/1.0 client learns by a reset that its answer was cut, and loses with it what it has not read for long.
-      const bool cut = reset && plan.http_1_0 && (plan.answer.fault != Fault::none || !plan.answer.last_event);
+      // An HTTP/1.0 client learns by a reset that its answer was cut, and loses with it what it has not read for long,
+      // of the answers before too.
+      const bool cut =
+          reset && std::any_of(script_.plans.begin() + static_cast<ptrdiff_t>(current_),
+                               script_.plans.begin() + static_cast<ptrdiff_t>(next_), [](const Plan* asked) {
+                                 const AnswerPlan& answer = asked->answer;
+                                 return asked->http_1_0 && (answer.fault != Fault::none || !answer.last_event);
+                               });
       require(cut || plan.excused || world_.excuses(plan, 0),
               "request {} ({}) got no answer, and the connection was {}", plan.marker, plan.what,
               reset ? "reset" : "closed");
